@@ -203,11 +203,24 @@ func (h *Handler) load(ctx context.Context, m *memory, app events.ID) error {
 			m.app = a
 		}
 	}
-	if err := h.read(ctx, m, app); err != nil {
-		return err
+	for {
+		stored := m.app.Head != events.Head{}
+		if err := h.read(ctx, m, app); err != nil {
+			return err
+		}
+		head, err := h.log.Head(ctx, events.AppSubject(app))
+		if err != nil {
+			return err
+		}
+		switch {
+		case head == m.app.Head:
+			m.loaded = true
+			return nil
+		case !stored:
+			return fmt.Errorf("app %s: %w: its last event is %s, but reading ended at %s", app, events.ErrCorrupt, head.Position, m.app.Head.Position)
+		}
+		m.app = App{} // the stored fold is not of this history: fold it all again
 	}
-	m.loaded = true
-	return nil
 }
 
 func (h *Handler) read(ctx context.Context, m *memory, app events.ID) error {
