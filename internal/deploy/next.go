@@ -26,13 +26,14 @@ type Action struct {
 	Deployment events.ID
 	Component  string
 	Push       string
+	Stopped    bool      // of a hold: nothing should run
 	At         time.Time // not before; zero: now. Not part of the identity
 }
 
-// Same reports whether two actions are the same thing.
-func (x Action) Same(y Action) bool {
-	x.At, y.At = time.Time{}, time.Time{}
-	return x == y
+// Identity returns the action without its time: what makes it the same thing as another.
+func (a Action) Identity() Action {
+	a.At = time.Time{}
+	return a
 }
 
 // Next returns everything that should be under way for the app. It is level-triggered: it depends on the state alone,
@@ -44,8 +45,9 @@ func Next(a App) []Action {
 	if a.ID == "" {
 		return nil
 	}
+	hold := Action{Kind: ActHold, Deployment: a.Active, Stopped: a.Stopped || a.Deleted}
 	if a.Deleted || a.ReadOnly != "" {
-		return []Action{{Kind: ActHold}}
+		return []Action{hold}
 	}
 	var todo []Action
 	for id := range a.Pending {
@@ -68,5 +70,5 @@ func Next(a App) []Action {
 	if len(live) > 0 && live[0].ready() && !a.Stopped {
 		return append(todo, Action{Kind: ActRollout, Deployment: live[0].ID})
 	}
-	return append(todo, Action{Kind: ActHold})
+	return append(todo, hold)
 }
