@@ -205,32 +205,34 @@ func (h *Handler) load(ctx context.Context, m *memory, app events.ID) error {
 	}
 	for {
 		stored := m.app.Head != events.Head{}
-		if err := h.read(ctx, m, app); err != nil {
-			return err
-		}
-		head, err := h.log.Head(ctx, events.AppSubject(app))
-		if err != nil {
-			return err
-		}
+		head, err := h.read(ctx, m, app)
 		switch {
-		case head == m.app.Head:
+		case err != nil && !errors.Is(err, events.ErrCorrupt):
+			return err
+		case err == nil && head == m.app.Head:
 			m.loaded = true
 			return nil
 		case !stored:
-			return fmt.Errorf("app %s: %w: its last event is %s, but reading ended at %s", app, events.ErrCorrupt, head.Position, m.app.Head.Position)
+			return fmt.Errorf("app %s: %w: its last event is %s, but its history ends at %s", app, events.ErrCorrupt, head.Position, m.app.Head.Position)
 		}
 		m.app = App{} // the stored fold is not of this history: fold it all again
 	}
 }
 
-func (h *Handler) read(ctx context.Context, m *memory, app events.ID) error {
-	for r, err := range h.log.Read(ctx, events.AppSubject(app), m.app.Head.Position) {
+// read folds what the log has after the state in memory, and returns the subject's last event as the leader knows it.
+// An event that does not follow the one before it is [events.ErrCorrupt].
+func (h *Handler) read(ctx context.Context, m *memory, app events.ID) (events.Head, error) {
+	subject := events.AppSubject(app)
+	for r, err := range h.log.Read(ctx, subject, m.app.Head.Position) {
 		if err != nil {
-			return fmt.Errorf("read the history of app %s: %w", app, err)
+			return events.Head{}, fmt.Errorf("read the history of app %s: %w", app, err)
+		}
+		if r.Prev != m.app.Head.Hash {
+			return events.Head{}, fmt.Errorf("app %s: %w: event %s does not follow the one before it", app, events.ErrCorrupt, r.Position)
 		}
 		m.app = Evolve(m.app, r)
 	}
-	return nil
+	return h.log.Head(ctx, subject)
 }
 
 // catchUp reads the subject's last event from the log's leader and folds what is missing; moved tells whether there was any.
@@ -239,7 +241,8 @@ func (h *Handler) catchUp(ctx context.Context, m *memory, app events.ID) (moved 
 	if err != nil || head == m.app.Head {
 		return false, err
 	}
-	return true, h.read(ctx, m, app)
+	_, err = h.read(ctx, m, app)
+	return true, err
 }
 
 func (h *Handler) result(m *memory, o Order, recorded []events.Recorded) Result {
