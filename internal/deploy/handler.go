@@ -103,6 +103,7 @@ func (h *Handler) do(ctx context.Context, app events.ID, o Order, beside func() 
 		if len(drafts) == 0 {
 			moved, headErr := h.catchUp(ctx, m, app) // a refusal appends nothing, so nothing else would catch a stale state
 			if headErr != nil {
+				m.loaded = false
 				return Result{}, headErr
 			}
 			if moved {
@@ -116,9 +117,7 @@ func (h *Handler) do(ctx context.Context, app events.ID, o Order, beside func() 
 		}
 		recorded, err := h.log.Append(ctx, batch...)
 		if errors.Is(err, events.ErrConflict) {
-			if _, err := h.catchUp(ctx, m, app); err != nil {
-				return Result{}, err
-			}
+			m.loaded = false // another writer was faster; read what it wrote
 			continue
 		}
 		if err != nil {

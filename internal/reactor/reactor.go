@@ -67,13 +67,16 @@ func New(o Options) *Reactor {
 // An error of the log ends it; the caller may run it again.
 func (r *Reactor) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer r.tasks.Wait()
-	defer cancel()
+	defer func() {
+		cancel()
+		r.tasks.Wait()
+		clear(r.apps)
+	}()
 	known, upTo := r.Apps()
 	for _, app := range known {
 		r.nudge(ctx, app)
 	}
-	go r.sweep(ctx)
+	r.tasks.Go(func() { r.sweep(ctx) })
 	for e, err := range r.Log.Follow(ctx, upTo) {
 		if err != nil {
 			return err
