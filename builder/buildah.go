@@ -68,9 +68,9 @@ func (s layerStore) build(ctx context.Context, p plan) (string, error) {
 		return "", err
 	}
 	epoch := time.Unix(p.Epoch, 0).UTC()
-	isolation := define.IsolationOCI
+	isolation, runtime := define.IsolationOCI, insideRuntime
 	if p.Runc == "" {
-		isolation = define.IsolationChroot
+		isolation, runtime = define.IsolationChroot, ""
 	}
 	id, _, err := imagebuildah.BuildDockerfiles(ctx, s.Store, define.BuildOptions{
 		ContextDirectory: p.context,
@@ -78,7 +78,7 @@ func (s layerStore) build(ctx context.Context, p plan) (string, error) {
 		ContainerSuffix:  p.Token,
 		PullPolicy:       define.PullIfNewer,
 		Isolation:        isolation,
-		Runtime:          p.Runc,
+		Runtime:          runtime,
 		// The network of this process, which is not the host's. As a path, so that buildah takes it for a container's.
 		NamespaceOptions: []define.NamespaceOption{{Name: "network", Path: "/proc/self/ns/net"}},
 		NetworkInterface: noNetwork{},

@@ -85,7 +85,7 @@ func runSteps(req request) (reply, error) {
 	defer replies.Close()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{stepsName}
-	cmd.Env = append(os.Environ(), "TMPDIR="+insideTemp, "HOME=/root")
+	cmd.Env = append(os.Environ(), "TMPDIR="+insideTemp, "HOME=/root", "CONTAINERS_CONF="+insideContainersConf)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdout, os.Stderr, []*os.File{replyEnd}
 	stdin, err := cmd.StdinPipe()

@@ -28,6 +28,9 @@ func Main() bool {
 	case stepsName:
 		answer(steps)
 		return true
+	case insideHardener:
+		hardenMain()
+		return true
 	}
 	return false
 }

@@ -20,7 +20,12 @@ const (
 	insideLayers  = "/build/layers"
 	insideConfig  = "/build/config"
 	insideMounts  = insideTemp + "/buildah-cache-0" // where buildah looks for cache mounts
+
+	insideContainersConf = "/build/containers.conf"
 )
+
+// containersConf keeps the host's names out of the /etc/hosts of RUN steps.
+const containersConf = "[containers]\nbase_hosts_file = \"none\"\nhost_containers_internal_ip = \"none\"\n"
 
 // hostDirs are the host's programs and libraries, read only. Where one is a symlink (/bin -> usr/bin) the link is made.
 var hostDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"}
@@ -52,6 +57,7 @@ func enterRoot(req request) error {
 	r.file("/etc/resolv.conf", resolv)
 	r.file("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\n"))
 	r.file("/etc/group", []byte("root:x:0:\n"))
+	r.file(insideContainersConf, []byte(containersConf))
 	r.kernel()
 	r.tmpfs("/run", "mode=755,size=64m")
 	r.tmpfs("/root", "mode=700,size=1m")
@@ -70,6 +76,7 @@ func enterRoot(req request) error {
 	if req.Job.Source.Local != "" {
 		r.bind(req.Job.Source.Local, insideRepo, true)
 	}
+	r.program(req)
 	for _, path := range req.Hide {
 		r.hide(path)
 	}
@@ -178,6 +185,29 @@ func (r *root) kernel() {
 		"stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
 		r.do(os.Symlink(target, r.at("/dev/"+name)))
 	}
+}
+
+// program puts this program and the runtime's script where the steps start them.
+func (r *root) program(req request) {
+	if req.Runc == "" {
+		return
+	}
+	r.tmpfs("/build/run", "mode=700,size=1m")
+	r.file(insideRuntime, runtimeScript(req.Runc))
+	if r.err != nil {
+		return
+	}
+	r.do(os.Chmod(r.at(insideRuntime), 0o700))
+	if r.bind("/proc/self/exe", insideHardener, true); r.err == nil {
+		return
+	}
+	// A binary that was replaced while it runs has no path to bind any more.
+	r.err = nil
+	data, err := os.ReadFile("/proc/self/exe")
+	r.do(err)
+	copied := filepath.Join(req.Work, "program")
+	r.do(os.WriteFile(copied, data, 0o700))
+	r.bind(copied, insideHardener, true)
 }
 
 // hide covers what is inside the new root all the same, such as a data directory below /usr/local.

@@ -22,6 +22,9 @@ func steps(req request) reply {
 	if err != nil {
 		return reply{Failure: fail(stepBuild, err.Error(), true)}
 	}
+	if err := refusedMount(file); err != nil {
+		return reply{Failure: fail(stepBuild, err.Error(), false)}
+	}
 	store, err := openStore()
 	if err != nil {
 		return reply{Failure: fail(stepBuild, "open the layer storage: "+err.Error(), true)}
