@@ -101,8 +101,8 @@ func (s layerStore) build(ctx context.Context, p plan) (string, error) {
 		ForceRmIntermediateCtrs: true,
 		Target:                  p.Job.Target,
 		SourceDateEpoch:         &epoch,
-		MaxPullPushRetries:      2,
-		PullPushRetryDelay:      time.Second,
+		MaxPullPushRetries:      1,
+		PullPushRetryDelay:      500 * time.Millisecond,
 	}, p.dockerfile)
 	return id, err
 }

@@ -124,7 +124,7 @@ var busybox = func() func(t *testing.T) v1.Image {
 			if err != nil {
 				t.Fatal("these tests need a static busybox: apt install busybox-static:", err)
 			}
-			image = packed(t, program, "sh", "cat", "ls", "sleep", "echo", "nc", "wget", "id", "mkdir", "seq", "yes", "head", "date", "touch", "dd", "stat", "grep", "find", "ip", "nslookup", "true", "false", "cp", "ps", "readlink", "sort", "wc", "sha256sum", "mount", "unshare", "test")
+			image = packed(t, program, "sh", "cat", "ls", "sleep", "echo", "nc", "wget", "id", "mkdir", "seq", "yes", "head", "date", "touch", "dd", "stat", "grep", "find", "ip", "nslookup", "true", "false", "cp", "ps", "readlink", "sort", "wc", "sha256sum", "mount", "unshare", "test", "printf")
 		})
 		return image
 	}
