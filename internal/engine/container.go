@@ -103,10 +103,6 @@ func (d *Docker) config(r Rollout, index int, image string) *container.Config {
 // hostConfig is the cage. Nothing in it can be set by an app's spec but the memory limit. Seccomp stays at the engine's
 // default profile, which is why SecurityOpt does not mention it.
 func (d *Docker) hostConfig(r Rollout) *container.HostConfig {
-	memory := r.Memory
-	if memory == 0 {
-		memory = DefaultMemory
-	}
 	pids, init := int64(PidsLimit), true
 	h := &container.HostConfig{
 		NetworkMode:   container.NetworkMode(network(r.App)),
@@ -115,7 +111,7 @@ func (d *Docker) hostConfig(r Rollout) *container.HostConfig {
 		CapAdd:        capabilities,
 		SecurityOpt:   []string{"no-new-privileges"},
 		LogConfig:     container.LogConfig{Config: d.logs},
-		Resources:     container.Resources{Memory: memory, PidsLimit: &pids, Ulimits: ulimits()},
+		Resources:     container.Resources{Memory: r.memory(), PidsLimit: &pids, Ulimits: ulimits()},
 	}
 	if !d.noInit {
 		h.Init = &init

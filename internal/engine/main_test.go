@@ -11,8 +11,11 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/moby/moby/client"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -181,4 +184,16 @@ func ask(t *testing.T, i Instance, path string) (string, int) {
 func file(t *testing.T, i Instance, path string) string {
 	t.Helper()
 	return get(t, i, "/file?path="+url.QueryEscape(path))
+}
+
+// kill ends an instance as a crash does, behind the engine's back.
+func (b *bench) kill(i Instance) {
+	b.t.Helper()
+	got, err := b.api.ContainerInspect(b.t.Context(), i.ID, client.ContainerInspectOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := syscall.Kill(got.Container.State.Pid, syscall.SIGKILL); err != nil {
+		b.t.Fatal(err)
+	}
 }

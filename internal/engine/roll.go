@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,8 @@ func (r Rollout) check() error {
 	}
 	return nil
 }
+
+func (r Rollout) memory() int64 { return cmp.Or(r.Memory, DefaultMemory) }
 
 // generation returns what is there of this component and generation, by index.
 func (d *Docker) generation(ctx context.Context, r Rollout) (map[int]Instance, error) {

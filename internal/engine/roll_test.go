@@ -13,6 +13,7 @@ import (
 )
 
 func TestRoll(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	r := b.rollout("web", 1)
 	r.Count = 2
@@ -75,6 +76,7 @@ func TestRoll(t *testing.T) {
 }
 
 func TestRollFails(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	old := b.roll(b.rollout("web", 1))
 	for n, tt := range []struct {
@@ -84,16 +86,16 @@ func TestRollFails(t *testing.T) {
 		reason string
 		log    string
 	}{
-		{"crash", func(r *Rollout) { r.Env["MODE"] = "crash" }, "healthy", "exit", "fatal: cannot open the database"},
-		{"crash of a worker", func(r *Rollout) { r.Env["MODE"], r.Env["PORT"], r.Port = "crash", "0", 0 }, "healthy", "exit", "fatal"},
+		{"crash", func(r *Rollout) { r.Env["MODE"] = "crash" }, "healthy", "exited with code 3", "fatal: cannot open the database"},
+		{"crash of a worker", func(r *Rollout) { r.Env["MODE"], r.Env["PORT"], r.Port = "crash", "0", 0 }, "healthy", "code 3", "fatal"},
 		{"never ready", func(r *Rollout) { r.Env["MODE"] = "never"; r.Health.PeriodSeconds, r.Health.FailureThreshold = 1, 1 }, "healthy", "refused", "starts"},
 		{"never ready by path", func(r *Rollout) {
 			r.Health = events.HealthCheck{HTTPPath: "/none", PeriodSeconds: 1, FailureThreshold: 1}
 		}, "healthy", "404", "starts"},
 		{"deadline", func(r *Rollout) { r.Env["MODE"], r.Deadline = "never", time.Second }, "healthy", "refused", "starts"},
-		{"no such command", func(r *Rollout) { r.Command = "true" }, "start", "/bin/sh", ""},
+		{"no such command", func(r *Rollout) { r.Command = "true" }, "start", "cannot be run", "No such file"},
 		{"one of three", func(r *Rollout) { r.Count, r.Env["MODE"] = 3, "crash" }, "healthy", "exit", "fatal"},
-		{"out of memory", func(r *Rollout) { r.Env["MODE"], r.Memory, r.Port = "hungry", 32<<20, 0 }, "healthy", "", "starts"},
+		{"out of memory", func(r *Rollout) { r.Env["MODE"], r.Memory, r.Port = "hungry", 32<<20, 0 }, "healthy", "memory", "starts"},
 	} {
 		r := b.rollout("web", uint64(n+2))
 		tt.change(&r)
@@ -119,6 +121,7 @@ func TestRollFails(t *testing.T) {
 
 // A failed repair keeps what may be serving.
 func TestRollFailureKeepsHealthyAdopted(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	r := b.rollout("web", 1)
 	good := b.roll(r)
@@ -132,6 +135,7 @@ func TestRollFailureKeepsHealthyAdopted(t *testing.T) {
 }
 
 func TestRollCanceled(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	r := b.rollout("web", 1)
 	r.Env["MODE"] = "never"
@@ -156,6 +160,7 @@ func TestRollCanceled(t *testing.T) {
 }
 
 func TestRollWithoutImage(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	r := b.rollout("web", 1)
 	r.Image.Digest = events.Digest("sha256:" + strings.Repeat("1", 64))
@@ -172,6 +177,7 @@ func TestRollWithoutImage(t *testing.T) {
 }
 
 func TestWorker(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	r := b.rollout("mailer", 1)
 	r.Port, r.Env["PORT"] = 0, "0"
@@ -187,6 +193,7 @@ func TestWorker(t *testing.T) {
 
 // The same app name in another Shiplog on the same engine.
 func TestNameTaken(t *testing.T) {
+	t.Parallel()
 	b, other := newBench(t), newBench(t)
 	one, two := b.roll(b.rollout("web", 1)), other.roll(other.rollout("web", 1))
 	if one[0].Name == two[0].Name || !strings.HasPrefix(two[0].Name, "shop-web-g1-1") {
