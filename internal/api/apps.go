@@ -104,9 +104,20 @@ func (s *server) updateApp(w http.ResponseWriter, r *http.Request) error {
 		}
 		targets, err := s.newest(ctx, a, sp, func(c events.Component) bool {
 			before, existed := a.Spec.Component(c.Name)
-			return body.UpdateAll || !existed || !before.SameSource(c) || a.Want[c.Name].IsZero()
+			return body.UpdateAll || !existed || !before.SameSource(c)
 		})
-		return deploy.ChangeSpec{Spec: sp, Targets: targets, UpdateAll: body.UpdateAll}, err
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range sp.Components() { // what never had anything may have by now; if not, it goes on waiting
+			if _, asked := targets[c.Name]; asked || !a.Want[c.Name].IsZero() {
+				continue
+			}
+			if t, err := s.Resolver.Newest(ctx, a, sp, c); err == nil {
+				targets[c.Name] = t
+			}
+		}
+		return deploy.ChangeSpec{Spec: sp, Targets: targets, UpdateAll: body.UpdateAll}, nil
 	})
 	if err != nil {
 		return err

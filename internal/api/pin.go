@@ -52,7 +52,7 @@ func (s *server) pin(w http.ResponseWriter, r *http.Request) error {
 	res, err := s.give(r, func(ctx context.Context, a deploy.App) (deploy.Command, error) {
 		before = a
 		cmd, n, err := s.choose(ctx, a, req)
-		cmd.Reason, cmd.Expires, cmd.Mode = req.Reason, req.ExpiresAt, events.BuildReuse
+		cmd.Reason, cmd.Expires = req.Reason, req.ExpiresAt
 		note = n
 		return cmd, err
 	})

@@ -48,7 +48,7 @@ func (s *server) asked(ctx context.Context, a deploy.App, component, ref string)
 		return deploy.PinTo{}, "", invalid("%s is in %s and in %s: say which component is meant (--component)", ref, found[0].source, found[1].source)
 	}
 	f := found[0]
-	cmd := deploy.PinTo{Component: component, Kind: f.Kind, Ref: ref}
+	cmd := deploy.PinTo{Component: component, Kind: f.Kind, Ref: ref, Mode: events.BuildReuse}
 	if url, _, isGit := f.c.Repository(); isGit {
 		cmd.Targets = spread(a, component, url, f.Target)
 	} else {

@@ -45,7 +45,7 @@ func knownDigest(a deploy.App, component, ref string) (deploy.PinTo, string, err
 			return deploy.PinTo{}, "", imageGone("image %s of %s was removed; pin to commit %s to build it again", t.Digest.Short(), name, t.Revision.Commit.Short())
 		}
 	}
-	cmd := deploy.PinTo{Component: component, Kind: events.RefDigest, Ref: ref, Targets: found}
+	cmd := deploy.PinTo{Component: component, Kind: events.RefDigest, Ref: ref, Targets: found, Mode: events.BuildReuse}
 	if names := slices.Collect(maps.Keys(found)); len(names) == 1 && len(a.Spec.Components()) > 1 {
 		cmd.Component = names[0] // the one it was built for; the others go on
 	}
@@ -80,7 +80,7 @@ func knownCommit(a deploy.App, component, hex string) (deploy.PinTo, string, err
 	for commit, url := range commits {
 		target := events.Target{Revision: revisions[commit]}
 		return deploy.PinTo{
-			Component: component, Kind: events.RefCommit, Ref: hex, Targets: spread(a, component, url, target),
+			Component: component, Kind: events.RefCommit, Ref: hex, Targets: spread(a, component, url, target), Mode: events.BuildReuse,
 		}, "", nil
 	}
 	return deploy.PinTo{}, "", nil

@@ -87,7 +87,7 @@ func pinToRelease(a deploy.App, n int, component string) (cmd deploy.PinTo, note
 		return cmd, "", invalid("app %s has no such release; the newest is v%d (shiplog releases %s lists them)", a.Name, len(a.Releases), a.Name)
 	}
 	rel := a.Releases[n-1]
-	cmd = deploy.PinTo{Component: component, Kind: events.RefRelease, Ref: fmt.Sprintf("v%d", n), Targets: rel.Have, SpecHash: rel.SpecHash}
+	cmd = deploy.PinTo{Component: component, Kind: events.RefRelease, Ref: fmt.Sprintf("v%d", n), Targets: rel.Have, SpecHash: rel.SpecHash, Mode: events.BuildReuse}
 	if component != "" {
 		t, ok := rel.Have[component]
 		if !ok {

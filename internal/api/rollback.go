@@ -52,7 +52,7 @@ func (s *server) backTo(a deploy.App, body rollbackRequest) (deploy.PinTo, error
 		number = d.Release // of a restart: what it restarted
 	}
 	cmd, _, err := pinToRelease(a, number, "")
-	cmd.IfUnpinned, cmd.Commit, cmd.Mode = true, body.SkipPin, events.BuildReuse
+	cmd.IfUnpinned, cmd.Commit = true, body.SkipPin
 	return cmd, err
 }
 
