@@ -41,7 +41,7 @@ outlives it, the ingress. Every flag can also be given as an environment variabl
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(fromEnvironment(cmd), c.check()); err != nil {
-				return usage(err)
+				return usage("%v", err)
 			}
 			return serve(cmd.Context(), c, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		},
@@ -263,7 +263,9 @@ func (s *service) openReactor(context.Context) error {
 		Desk: s.handler, Log: s.events, Apps: s.known, Slog: s.log,
 		Pools: map[deploy.ActionKind]int{deploy.ActBuild: s.config.Builds, deploy.ActHold: 16, deploy.ActJudge: 8},
 		Hands: map[deploy.ActionKind]reactor.Hand{
-			deploy.ActJudge:   func(ctx context.Context, app deploy.App, a deploy.Action) error { return s.watch.Judge(ctx, app.ID, a.Push) },
+			deploy.ActJudge: func(ctx context.Context, app deploy.App, a deploy.Action) error {
+				return s.watch.Judge(ctx, app.ID, a.Push)
+			},
 			deploy.ActBuild:   worker.Build,
 			deploy.ActRollout: agent.Rollout,
 			deploy.ActHold:    agent.Hold,
