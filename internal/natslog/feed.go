@@ -106,7 +106,7 @@ func (f *feed) receive(ctx context.Context) (jetstream.Msg, error) {
 }
 
 func (f *feed) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	ctx, cancel := f.conn.bound(ctx, f.timeout)
 	defer cancel()
 	o := jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.sequence + 1,

@@ -104,9 +104,9 @@ func (l *Log) state(ctx context.Context) (jetstream.StreamState, error) {
 	return info.State, nil
 }
 
-// bound gives a call its default timeout.
+// bound gives a call to the server its timeout.
 func (l *Log) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, l.opts.Timeout)
+	return l.conn.bound(ctx, l.opts.Timeout)
 }
 
 // name is the stream's.
