@@ -285,3 +285,35 @@ func TestBrokenChain(t *testing.T) {
 		}
 	}
 }
+
+// Readers leave no consumers behind.
+func TestNoConsumersLeft(t *testing.T) {
+	s := start(t, natslog.ServerOptions{})
+	log := open(t, s, natslog.Options{})
+	appendEach(t, log, 5)
+	for range 5 {
+		replay(t, log)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range log.Follow(ctx, events.Position{}) {
+		cancel()
+	}
+	stream, err := natslog.JetStream(s).Stream(t.Context(), "SHIPLOG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		info, err := stream.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.State.Consumers == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d consumers are left", info.State.Consumers)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -16,16 +15,11 @@ import (
 func (l *Log) settle(r *request, cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.opts.Timeout)
 	defer cancel()
-	recorded, err := l.lookUp(ctx, r)
-	for errors.Is(err, events.ErrUnavailable) && ctx.Err() == nil { // the server may be on its way back
-		select {
-		case <-ctx.Done():
-		case <-l.closing:
-			cancel()
-		case <-time.After(50 * time.Millisecond):
-			recorded, err = l.lookUp(ctx, r)
-		}
-	}
+	var recorded []events.Recorded
+	err := l.patiently(ctx, func(ctx context.Context) (err error) {
+		recorded, err = l.lookUp(ctx, r)
+		return err
+	})
 	if err == nil {
 		r.done <- answer{recorded: recorded}
 		return
@@ -42,8 +36,6 @@ var (
 // lookUp finds the events of an append where they must be if it was written: right after what it expected. It fails
 // with errAbsent when no subject has anything there, with errOther when one has something else.
 func (l *Log) lookUp(ctx context.Context, r *request) ([]events.Recorded, error) {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
 	found := make([]events.Recorded, 0, len(r.sealed))
 	absent := 0
 	for _, a := range r.batch {
