@@ -26,7 +26,7 @@ func TestRoll(t *testing.T) {
 	}
 	for n, i := range up {
 		want := Instance{
-			ID: i.ID, Name: []string{"shop-web-g1-1", "shop-web-g1-2"}[n], App: b.app, AppName: "shop", Component: "web", Deployment: r.Deployment,
+			ID: i.ID, Name: b.name + []string{"-web-g1-1", "-web-g1-2"}[n], App: b.app, AppName: b.name, Component: "web", Deployment: r.Deployment,
 			Generation: 1, Index: n + 1, Digest: b.image.Digest, Address: i.Address, State: "running", Started: i.Started,
 		}
 		if i != want {
@@ -107,7 +107,7 @@ func TestRollFails(t *testing.T) {
 			continue
 		}
 		t.Logf("%s: %v, after %v", tt.what, un, time.Since(begin).Round(10*time.Millisecond))
-		if un.Step != tt.step || !strings.Contains(un.Reason, tt.reason) || !strings.Contains(un.Log, tt.log) || !strings.HasPrefix(un.Instance, "shop-web-g") {
+		if un.Step != tt.step || !strings.Contains(un.Reason, tt.reason) || !strings.Contains(un.Log, tt.log) || !strings.HasPrefix(un.Instance, b.name+"-web-g") {
 			t.Errorf("%s: %+v", tt.what, un)
 		}
 		if left := b.instances(); len(left) != 1 || left[0] != old[0] {
@@ -195,8 +195,9 @@ func TestWorker(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	t.Parallel()
 	b, other := newBench(t), newBench(t)
+	other.name = b.name
 	one, two := b.roll(b.rollout("web", 1)), other.roll(other.rollout("web", 1))
-	if one[0].Name == two[0].Name || !strings.HasPrefix(two[0].Name, "shop-web-g1-1") {
+	if one[0].Name == two[0].Name || !strings.HasPrefix(two[0].Name, one[0].Name) {
 		t.Errorf("names %q and %q", one[0].Name, two[0].Name)
 	}
 	if all, err := b.Instances(t.Context(), ""); err != nil || len(all) != 1 || all[0].ID != one[0].ID {
