@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,12 +26,18 @@ import (
 	"shiplog/internal/registry"
 )
 
-// One Podman and one registry serve all tests of the package; every test is a Shiplog instance of its own.
-var podman *enginetest.Server
+// One Podman and one registry serve all tests of the package; every test is a Shiplog instance of its own. With
+// SHIPLOG_TEST_ENGINE=unix:///… another container engine of this machine serves them, Docker for instance; nothing is
+// isolated then but by names.
+var engineHost = os.Getenv("SHIPLOG_TEST_ENGINE")
 
 func TestMain(m *testing.M) {
+	if engineHost != "" {
+		os.Exit(runTests(m))
+	}
 	enginetest.Main(func() int {
 		dir, err := os.MkdirTemp("/dev/shm", "engine-")
+		var podman *enginetest.Server
 		if err == nil {
 			podman, err = enginetest.Start(context.Background(), dir)
 		}
@@ -38,13 +45,23 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		code := m.Run()
+		engineHost = podman.Host
+		code := runTests(m)
 		if err := podman.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return code
 	})
+}
+
+func runTests(m *testing.M) int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil { // they mostly wait
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
 
 // shared is a registry, and an image that is pulled already, for the tests to which it does not matter.
@@ -67,7 +84,7 @@ var setup = sync.OnceValues(func() (*shared, error) {
 	if s.image, err = s.push("shared/web", "shared"); err != nil {
 		return nil, err
 	}
-	d, err := Open(context.Background(), Options{Host: podman.Host, Instance: "shared"})
+	d, err := Open(context.Background(), Options{Host: engineHost, Instance: "shared"})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +133,7 @@ func newBench(t *testing.T) *bench {
 // open returns another engine value for the same Shiplog instance, as after a restart.
 func (b *bench) open() *Docker {
 	b.t.Helper()
-	d, err := Open(b.t.Context(), Options{Host: podman.Host, Instance: "t-" + strings.ReplaceAll(string(b.app), "-", "")[:12]})
+	d, err := Open(b.t.Context(), Options{Host: engineHost, Instance: "t-" + strings.ReplaceAll(string(b.app), "-", "")[:12]})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -41,8 +41,9 @@ func TestRoll(t *testing.T) {
 	}
 
 	// Again, by another process: the same instances.
+	restarted := b.open()
 	begin = time.Now()
-	again, err := b.open().Roll(t.Context(), r, io.Discard)
+	again, err := restarted.Roll(t.Context(), r, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestRollFails(t *testing.T) {
 		{"never ready by path", func(r *Rollout) {
 			r.Health = events.HealthCheck{HTTPPath: "/none", PeriodSeconds: 1, FailureThreshold: 1}
 		}, "healthy", "404", "starts"},
-		{"deadline", func(r *Rollout) { r.Env["MODE"], r.Deadline = "never", time.Second }, "healthy", "refused", "starts"},
+		{"deadline", func(r *Rollout) { r.Env["MODE"], r.Deadline = "never", 2*time.Second }, "healthy", "refused", "starts"},
 		{"no such command", func(r *Rollout) { r.Command = "true" }, "start", "cannot be run", "No such file"},
 		{"one of three", func(r *Rollout) { r.Count, r.Env["MODE"] = 3, "crash" }, "healthy", "exit", "fatal"},
 		{"out of memory", func(r *Rollout) { r.Env["MODE"], r.Memory, r.Port = "hungry", 32<<20, 0 }, "healthy", "memory", "starts"},
