@@ -13,10 +13,10 @@ import (
 func TestReleases(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.ship(path, app.ID, commitB)
 	d.do("POST", path+"/pin", `{"rollback":true}`, nil)
-	d.work(app.ID)
+	d.Work(app.ID)
 	var list struct {
 		Releases []releaseObject `json:"releases"`
 		Meta     struct{ Total int }
@@ -59,7 +59,7 @@ func TestReleases(t *testing.T) {
 func TestTimeline(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	var list struct {
 		Timeline []map[string]any `json:"timeline"`
 		Links    struct {
@@ -89,7 +89,7 @@ func TestAt(t *testing.T) {
 	var d *desk
 	d = newDesk(t, func(o *Options) {
 		o.At = func(_ context.Context, app events.ID, when time.Time) (then Then, found bool, err error) {
-			for r, err := range d.log.Read(t.Context(), events.AppSubject(app), events.Position{}) {
+			for r, err := range d.World.Log.Read(t.Context(), events.AppSubject(app), events.Position{}) {
 				if err != nil {
 					return then, false, err
 				}
@@ -103,9 +103,9 @@ func TestAt(t *testing.T) {
 		}
 	})
 	app, path := d.create(webGo)
-	created := d.clock
-	d.work(app.ID)
-	first := d.clock
+	created := d.Pass(0)
+	d.Work(app.ID)
+	first := d.Pass(0)
 	d.ship(path, app.ID, commitB)
 	var a struct {
 		At thenObject `json:"at"`

@@ -23,7 +23,7 @@ func (d *desk) stream(app, deployment events.ID, component string, kind logs.Kin
 
 func (d *desk) write(s logs.Stream, lines ...string) {
 	d.Helper()
-	w := d.logs.Writer(s)
+	w := d.Logs.Writer(s)
 	for _, l := range lines {
 		fmt.Fprintln(w, l)
 	}
@@ -52,7 +52,7 @@ func TestHistoricLogs(t *testing.T) {
 	app, path := d.create(webGo)
 	id := app.PendingDeployment.ID
 	d.refused(400, "bad_request", "GET", path+"/logs?type=BUILD", nil) // it was never reached
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.write(d.stream(app.ID, id, "web", logs.Build), "one", "two <b>", strings.Repeat("x", 64<<10))
 	apps := d.client().Apps
 
@@ -80,7 +80,7 @@ func TestHistoricLogs(t *testing.T) {
 	if status, _ := d.fetch(strings.Replace(got.HistoricURLs[0], "/BUILD", "/DEPLOY", 1)); status != 403 {
 		t.Errorf("for another path: %d", status)
 	}
-	d.clock = d.clock.Add(logURLTime)
+	d.Pass(logURLTime)
 	if status, _ := d.fetch(got.HistoricURLs[0]); status != 403 {
 		t.Errorf("after its time: %d", status)
 	}
@@ -134,21 +134,21 @@ func TestLiveLog(t *testing.T) {
 			t.Fatalf("no line, want %q", want)
 		}
 	}
-	claim := deploy.ClaimBuild{Deployment: id, Component: "web", Builder: "b1", Until: d.clock.Add(time.Hour)}
-	d.order(app.ID, claim)
-	w := d.logs.Writer(s)
+	claim := deploy.ClaimBuild{Deployment: id, Component: "web", Builder: "b1", Until: d.World.Now().Add(time.Hour)}
+	d.Order(app.ID, claim)
+	w := d.Logs.Writer(s)
 	fmt.Fprintln(w, "checking out")
 	next("checking out")
 	fmt.Fprintln(w, "network lost")
 	next("network lost")
 	_ = w.Close()
-	d.order(app.ID, deploy.FailBuild{Deployment: id, Component: "web", Attempt: 1, Reason: "network", Retry: true})
-	d.order(app.ID, claim)
-	w = d.logs.Writer(s)
+	d.Order(app.ID, deploy.FailBuild{Deployment: id, Component: "web", Attempt: 1, Reason: "network", Retry: true})
+	d.Order(app.ID, claim)
+	w = d.Logs.Writer(s)
 	fmt.Fprintln(w, "again")
 	next("again")
 	_ = w.Close()
-	d.order(app.ID, deploy.FinishBuild{Deployment: id, Component: "web", Attempt: 2, Digest: digestOf("web", commitA)})
+	d.Order(app.ID, deploy.FinishBuild{Deployment: id, Component: "web", Attempt: 2, Digest: digestOf("web", commitA)})
 	next("")
 }
 
