@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,7 +102,8 @@ func (c *cli) call(ctx context.Context, method, path string, body, out any) erro
 			}
 			return nil
 		}
-		// At the first try nobody listening means that there is no service; later, that it restarts.
+		// At the first try nobody listening means that there is no service; later, or when a connection broke, that it
+		// restarts.
 		if !worthAgain(err, try > 0) || c.now().After(deadline) {
 			return err
 		}
@@ -118,7 +120,8 @@ func worthAgain(err error, begun bool) bool {
 	var refused *apiError
 	switch {
 	case errors.As(err, &lost):
-		return begun || errors.Is(lost.cause, io.EOF) || errors.Is(lost.cause, io.ErrUnexpectedEOF)
+		return begun || errors.Is(lost.cause, io.EOF) || errors.Is(lost.cause, io.ErrUnexpectedEOF) ||
+			errors.Is(lost.cause, syscall.ECONNRESET) || errors.Is(lost.cause, syscall.EPIPE)
 	case errors.As(err, &refused):
 		return refused.status == http.StatusServiceUnavailable || refused.status == http.StatusTooManyRequests
 	}

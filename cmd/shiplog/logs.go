@@ -6,11 +6,21 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"shiplog/internal/api"
 )
+
+// pushTime is how long a build's log is waited for: a push becomes a deployment once its ref was resolved.
+const pushTime = 10 * time.Second
+
+// notYet reports whether the stage that a log is of was not reached.
+func notYet(err error) bool {
+	var refused *apiError
+	return errors.As(err, &refused) && refused.status == http.StatusBadRequest
+}
 
 func newLogsCommand(c *cli) *cobra.Command {
 	var build, deploy, runs, follow bool
@@ -42,11 +52,17 @@ func newLogsCommand(c *cli) *cobra.Command {
 				LiveURL      string   `json:"live_url"`
 				HistoricURLs []string `json:"historic_urls"`
 			}
-			if err := c.call(cmd.Context(), http.MethodGet, path+"?"+q.Encode(), nil, &urls); err != nil {
-				var refused *apiError
-				if kind == "RUN" && errors.As(err, &refused) && refused.status == http.StatusBadRequest {
-					return fmt.Errorf("%w (shiplog logs %s --build shows its build)", err, given[0])
+			err := c.call(cmd.Context(), http.MethodGet, path+"?"+q.Encode(), nil, &urls)
+			for patient := c.now().Add(pushTime); follow && deployment == "" && kind == "BUILD" && notYet(err) && c.now().Before(patient); {
+				if !pauseFor(cmd.Context(), 300*time.Millisecond) { // a push was just made, and is being looked into
+					return cmd.Context().Err()
 				}
+				err = c.call(cmd.Context(), http.MethodGet, path+"?"+q.Encode(), nil, &urls)
+			}
+			if kind == "RUN" && notYet(err) {
+				return fmt.Errorf("%w (shiplog logs %s --build shows its build)", err, given[0])
+			}
+			if err != nil {
 				return err
 			}
 			if follow {
