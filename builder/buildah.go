@@ -2,25 +2,25 @@ package builder
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.podman.io/buildah"
 	"go.podman.io/buildah/define"
 	"go.podman.io/buildah/imagebuildah"
 	nettypes "go.podman.io/common/libnetwork/types"
-	"go.podman.io/image/v5/copy"
-	"go.podman.io/image/v5/docker"
 	"go.podman.io/image/v5/docker/reference"
-	"go.podman.io/image/v5/manifest"
-	"go.podman.io/image/v5/signature"
-	istorage "go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/archive"
 
 	"shiplog/events"
 )
@@ -101,52 +101,55 @@ func (s layerStore) build(ctx context.Context, p plan) (string, error) {
 		ForceRmIntermediateCtrs: true,
 		Target:                  p.Job.Target,
 		SourceDateEpoch:         &epoch,
-		RewriteTimestamp:        true,
-		MaxPullPushRetries:      2,
-		PullPushRetryDelay:      time.Second,
+		MaxPullPushRetries:      1,
+		PullPushRetryDelay:      500 * time.Millisecond,
 	}, p.dockerfile)
 	return id, err
 }
 
-// push copies an image to its destination and returns the digest that the registry has it under.
-func (s layerStore) push(ctx context.Context, id string, req request) (events.Digest, error) {
-	sys, err := systemContext(req)
+// stored is what the storage knows of an image.
+type stored struct {
+	manifest v1.Manifest
+	config   v1.ConfigFile
+	layers   []layer // the base's first
+}
+
+type layer struct {
+	id     string
+	pulled bool // from a registry, compressed: not built here
+}
+
+func (s layerStore) manifestAndConfig(id string) (stored, error) {
+	image, err := s.Image(id)
 	if err != nil {
-		return "", err
+		return stored{}, err
 	}
-	if req.Job.User != "" {
-		sys.DockerAuthConfig = &types.DockerAuthConfig{Username: req.Job.User, Password: req.Job.Password}
+	var out stored
+	data, err := s.ImageBigData(id, storage.ImageDigestBigDataKey)
+	if err == nil {
+		err = json.Unmarshal(data, &out.manifest)
 	}
-	if req.Job.Plain {
-		sys.DockerInsecureSkipTLSVerify = types.OptionalBoolTrue
+	if err == nil {
+		data, err = s.ImageBigData(id, out.manifest.Config.Digest.String())
 	}
-	from, err := istorage.Transport.ParseStoreReference(s.Store, "@"+id)
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = json.Unmarshal(data, &out.config)
 	}
-	to, err := docker.ParseReference("//" + req.Job.Destination)
-	if err != nil {
-		return "", err
+	for at := image.TopLayer; err == nil && at != ""; {
+		var l *storage.Layer
+		if l, err = s.Layer(at); err == nil {
+			out.layers = append(out.layers, layer{l.ID, l.CompressedDigest != "" && l.CompressedDigest != l.UncompressedDigest})
+			at = l.Parent
+		}
 	}
-	policy, err := signature.NewPolicyFromFile(sys.SignaturePolicyPath)
-	if err != nil {
-		return "", err
-	}
-	policyContext, err := signature.NewPolicyContext(policy)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = policyContext.Destroy() }()
-	fmt.Printf("Pushing %s\n", req.Job.Destination)
-	body, err := copy.Image(ctx, policyContext, to, from, &copy.Options{SourceCtx: sys, DestinationCtx: sys, ReportWriter: os.Stdout})
-	if err != nil {
-		return "", err
-	}
-	sum, err := manifest.Digest(body)
-	if err != nil {
-		return "", err
-	}
-	return events.ParseDigest(sum.String())
+	slices.Reverse(out.layers)
+	return out, err
+}
+
+// diff returns a layer as an uncompressed tar.
+func (s layerStore) diff(layer string) (io.ReadCloser, error) {
+	plain := archive.Uncompressed
+	return s.Diff("", layer, &storage.DiffOptions{Compression: &plain})
 }
 
 // bases looks up the digests of the base images that the Dockerfile names and that the build used.

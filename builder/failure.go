@@ -32,7 +32,7 @@ func buildFailure(file dockerfile, err error) *Failure {
 // pushFailure tells a registry that refuses from one that is not there.
 func pushFailure(job wireJob, err error) *Failure {
 	what := fmt.Sprintf("push to %s: %v", job.Destination, err)
-	if strings.Contains(err.Error(), "unauthorized") || strings.Contains(err.Error(), "denied") {
+	if refused(err) {
 		return fail(stepPush, what+". Correct the registry's credentials", false)
 	}
 	return fail(stepPush, what+". Check that the registry is running and has room", true)
@@ -45,6 +45,10 @@ func unreachable(err error) bool {
 		return true
 	}
 	text := err.Error()
+	if strings.Contains(text, "manifest unknown") || strings.Contains(text, "name unknown") || strings.Contains(text, "unauthorized") ||
+		strings.Contains(text, "denied") {
+		return false // it answered
+	}
 	for _, sign := range []string{"connection refused", "no route to host", "no such host", "i/o timeout", "unexpected EOF", "toomanyrequests",
 		"status: 5", "500 Internal", "502 Bad", "503 Service", "504 Gateway", "connection reset"} {
 		if strings.Contains(text, sign) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,18 +34,29 @@ func TestMain(m *testing.M) {
 	if Main() {
 		return
 	}
+	if os.Args[0] == serviceName {
+		service()
+		return
+	}
 	os.Exit(m.Run())
 }
 
 // commitTime is when every test's commit was made.
 var commitTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-// copyTree stands in for a checkout.
+// copyTree stands in for a checkout. A commit that begins with another digit is a second later.
 func copyTree(ctx context.Context, src git.Source, rev events.Revision, dir string) (git.Tree, error) {
+	if src.URL != "" {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, src.URL, nil)
+		if err == nil {
+			_, err = http.DefaultClient.Do(req)
+		}
+		return git.Tree{}, fmt.Errorf("%w: %w", git.ErrUnreachable, err)
+	}
 	if err := os.CopyFS(dir, os.DirFS(src.Local)); err != nil {
 		return git.Tree{}, err
 	}
-	return git.Tree{Hash: strings.Repeat("7", 40), Time: commitTime}, nil
+	return git.Tree{Hash: strings.Repeat("7", 40), Time: commitTime.Add(time.Duration(rev.Commit[0]) * time.Second)}, nil
 }
 
 // room is a builder with a registry to push to and a mirror of Docker Hub that has busybox.
@@ -112,7 +124,7 @@ var busybox = func() func(t *testing.T) v1.Image {
 			if err != nil {
 				t.Fatal("these tests need a static busybox: apt install busybox-static:", err)
 			}
-			image = packed(t, program, "sh", "cat", "ls", "sleep", "echo", "nc", "wget", "id", "mkdir", "seq", "yes", "head", "date", "touch", "dd", "stat", "grep", "find", "ip", "nslookup", "true", "false", "cp", "ps", "readlink", "sort", "wc", "sha256sum", "mount", "unshare", "test")
+			image = packed(t, program, "sh", "cat", "ls", "sleep", "echo", "nc", "wget", "id", "mkdir", "seq", "yes", "head", "date", "touch", "dd", "stat", "grep", "find", "ip", "nslookup", "true", "false", "cp", "ps", "readlink", "sort", "wc", "sha256sum", "mount", "unshare", "test", "printf")
 		})
 		return image
 	}
@@ -180,8 +192,8 @@ func (r *room) tree(files map[string]string) string {
 }
 
 // job is a job for a tree of files.
-func (r *room) job(files map[string]string) (Job, *bytes.Buffer) {
-	buf := &bytes.Buffer{}
+func (r *room) job(files map[string]string) (Job, *buffer) {
+	buf := &buffer{}
 	return Job{ID: "11111111-2222-5333-8444-555555555555-web-1", Source: git.Source{Local: r.tree(files)},
 		Revision:    events.Revision{Ref: "refs/heads/main", Commit: events.Commit(strings.Repeat("a", 40))},
 		Destination: r.registry + "/app/web:d-1", User: user, Password: password, Log: buf}, buf
@@ -241,4 +253,56 @@ func (r *room) files(d events.Digest) map[string]string {
 	}
 }
 
-var _ = fmt.Sprint
+// buffer is a log that can be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// wait waits until the log has a text.
+func (b *buffer) wait(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(b.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the log never had %q:\n%s", text, b)
+		}
+	}
+}
+
+type credentials struct{}
+
+func (credentials) Authorization() (*authn.AuthConfig, error) {
+	return &authn.AuthConfig{Username: user, Password: password}, nil
+}
+
+// want fails the test unless the text has every part.
+func want(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("%q is missing in:\n%s", p, text)
+		}
+	}
+}
+
+// wantNot fails the test if the text has any part.
+func wantNot(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if strings.Contains(text, p) {
+			t.Errorf("%q must not be in:\n%s", p, text)
+		}
+	}
+}

@@ -32,7 +32,7 @@ type link struct {
 	DNS  []netip.Addr
 }
 
-// openNetwork writes the rules and lets the host forward. The rules need no forwarding table of the caller.
+// openNetwork writes the rules and lets the host forward.
 func openNetwork(id string, allow []netip.Prefix) (*network, error) {
 	n := &network{id: id, dns: nameservers()}
 	if err := n.chooseBlock(); err != nil {
@@ -73,7 +73,8 @@ func (n *network) chooseBlock() error {
 	return errors.New("198.18.0.0/15, where builds get their addresses, is in use on this host")
 }
 
-// rules is the whole table. nft applies it as one transaction and takes the place of an earlier one.
+// rules is the whole table. nft applies it as one transaction and takes the place of an earlier one. What is refused is
+// told so at once, so that a build fails with a reason and not by a timeout; resets, because ICMP is rate limited.
 func (n *network) rules(allow []netip.Prefix) string {
 	from, to := fmt.Sprintf("iifname %q", n.linkPrefix()+"*"), fmt.Sprintf("oifname %q", n.linkPrefix()+"*")
 	dns, allowed := "", ""
@@ -97,6 +98,7 @@ table inet TABLE {
 	chain input {
 		type filter hook input priority -10; policy accept;
 		DNS
+		FROM meta l4proto tcp reject with tcp reset
 		FROM reject with icmpx type admin-prohibited
 	}
 	chain forward {
@@ -107,6 +109,7 @@ table inet TABLE {
 		FROM ip saddr != BLOCK drop
 		DNS
 		ALLOWED
+		FROM ip daddr { PRIVATE } meta l4proto tcp reject with tcp reset
 		FROM ip daddr { PRIVATE } reject with icmpx type admin-prohibited
 		FROM accept
 	}

@@ -76,7 +76,7 @@ func NewRegistry(opts RegistryOptions) (*Registry, error) {
 		r.mirrors[reg.Name()] = u
 		trusted[hostPort(u)] = true
 	}
-	r.base = guardedTransport(guard{allow: opts.Allow, trusted: trusted})
+	r.base = guardedTransport(addressGuard{allow: opts.Allow, trusted: trusted})
 	return r, nil
 }
 

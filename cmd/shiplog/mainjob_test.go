@@ -135,7 +135,7 @@ func TestThreePushesDuringOneBuild(t *testing.T) {
 }
 
 // settled waits until nothing is queued or running.
-func (s *service) settled(app string) {
+func (s *site) settled(app string) {
 	s.t.Helper()
 	s.eventually("nothing is under way", 90*time.Second, func() error {
 		var reply struct {
@@ -154,7 +154,7 @@ func (s *service) settled(app string) {
 	})
 }
 
-func (s *service) count(app, kind string) (n int) {
+func (s *site) count(app, kind string) (n int) {
 	s.t.Helper()
 	for _, e := range s.timeline(app) {
 		if e.Type == kind {
@@ -164,7 +164,7 @@ func (s *service) count(app, kind string) (n int) {
 	return n
 }
 
-func (s *service) lastVerdict(app string) (v string) {
+func (s *site) lastVerdict(app string) (v string) {
 	s.t.Helper()
 	for _, e := range s.timeline(app) {
 		if e.Type == "PushJudged" {
@@ -175,7 +175,7 @@ func (s *service) lastVerdict(app string) (v string) {
 }
 
 // runningDigest asks the engine itself, not Shiplog, which image the app's newest container runs.
-func (s *service) runningDigest(app string) string {
+func (s *site) runningDigest(app string) string {
 	s.t.Helper()
 	out := enginetest.Ask(s.t, "/containers/json?"+`filters={"label":["shiplog.name=`+app+`"]}`)
 	var containers []struct {

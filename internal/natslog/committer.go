@@ -12,6 +12,10 @@ const (
 	groupBytes  = 4 << 20
 )
 
+// worthGrouping is the number of events from which a shared batch is faster than one commit each: JetStream stages a
+// batch in a store of its own, which costs about as much as seven plain messages.
+const worthGrouping = 8
+
 // maxHeads bounds what the committer remembers.
 const maxHeads = 100_000
 
@@ -102,14 +106,16 @@ func clashes(r *request, taken map[events.Subject]bool) bool {
 
 // commit publishes a group and answers each of its members, or leaves that to settle.
 func (c *committer) commit(group []*request) {
+	if len(group) > 1 && eventsOf(group) < worthGrouping {
+		c.commitEach(group)
+		return
+	}
 	last, err := c.log.publish(group)
 	switch {
 	case err == nil:
 		c.answer(group, last)
 	case len(group) > 1 && isRefusal(err):
-		for _, r := range group {
-			c.commit([]*request{r})
-		}
+		c.commitEach(group)
 	default:
 		for _, r := range group {
 			go c.log.settle(r, err)
@@ -117,16 +123,25 @@ func (c *committer) commit(group []*request) {
 	}
 }
 
+func (c *committer) commitEach(group []*request) {
+	for _, r := range group {
+		c.commit([]*request{r})
+	}
+}
+
+func eventsOf(group []*request) (n int) {
+	for _, r := range group {
+		n += len(r.sealed)
+	}
+	return n
+}
+
 // answer gives the events of a group their positions; last is that of the group's last event.
 func (c *committer) answer(group []*request, last uint64) {
 	if len(c.heads) > maxHeads {
 		clear(c.heads)
 	}
-	n := 0
-	for _, r := range group {
-		n += len(r.sealed)
-	}
-	next := last - uint64(n) + 1
+	next := last - uint64(eventsOf(group)) + 1
 	for _, r := range group {
 		for i := range r.sealed {
 			r.sealed[i].Position = events.Position{Epoch: c.log.epoch, Sequence: next}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"shiplog/events"
 )
@@ -27,4 +28,16 @@ func (l *Log) Forge(subject events.Subject, name string, version, reader int, bo
 	if _, err := l.conn.leader.PublishMsg(context.Background(), msg); err != nil {
 		panic(err)
 	}
+}
+
+// JetStream is the server's own interface, to compare with.
+func JetStream(s *Server) jetstream.JetStream { return s.conn.leader }
+
+// Message is an event as a message under the default root.
+func Message(r events.Recorded) *nats.Msg {
+	msg := &nats.Msg{Subject: "shiplog." + string(r.Subject), Data: r.Body, Header: nats.Header{}}
+	for k, v := range r.Headers() {
+		msg.Header[k] = []string{v}
+	}
+	return msg
 }

@@ -88,7 +88,7 @@ func (l *Log) Health(ctx context.Context) error {
 	}
 	if missing := state.LastSeq - state.Msgs; missing > 0 {
 		return fmt.Errorf("%w: stream %s should hold the sequences 1 to %d, but %d of them are missing: restore a backup, "+
-			"or repair it into a new epoch", events.ErrCorrupt, l.stream.CachedInfo().Config.Name, state.LastSeq, missing)
+			"or repair it into a new epoch", events.ErrCorrupt, l.name(), state.LastSeq, missing)
 	}
 	l.room.set(state.Bytes)
 	return l.room.check(0, false)
@@ -108,6 +108,9 @@ func (l *Log) state(ctx context.Context) (jetstream.StreamState, error) {
 func (l *Log) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, l.opts.Timeout)
 }
+
+// name is the stream's.
+func (l *Log) name() string { return streamName(l.opts.Stream, l.epoch) }
 
 // wire is the NATS subject of a subject.
 func (l *Log) wire(s events.Subject) string { return l.opts.Root + "." + string(s) }

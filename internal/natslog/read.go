@@ -2,7 +2,6 @@ package natslog
 
 import (
 	"context"
-	"fmt"
 	"iter"
 
 	"shiplog/events"
@@ -53,7 +52,7 @@ func (l *Log) Follow(ctx context.Context, after events.Position) iter.Seq2[event
 			}
 			return
 		}
-		s := l.source("", after.Sequence)
+		s := l.source("", after.Sequence, true)
 		defer s.close()
 		for {
 			r, err := s.next(ctx)
@@ -77,8 +76,7 @@ func (l *Log) checkAfter(ctx context.Context, after events.Position) error {
 
 // readTo yields the events between two sequences, the second included. filter is a NATS subject, or "" for all.
 func (l *Log) readTo(ctx context.Context, filter string, after, last uint64, yield func(events.Recorded, error) bool) {
-	s := l.source(filter, after)
-	s.last = last
+	s := l.source(filter, after, false)
 	defer s.close()
 	for {
 		r, err := s.next(ctx)
@@ -86,32 +84,4 @@ func (l *Log) readTo(ctx context.Context, filter string, after, last uint64, yie
 			return
 		}
 	}
-}
-
-// chain checks that what is read hangs together: no sequence is left out, and every event follows the one before it on
-// its subject, as far as that was read too.
-type chain struct {
-	all       bool // every sequence is expected
-	fromStart bool // a subject's first event read is its first
-	epoch     uint64
-	sequence  uint64 // last one read
-	hashes    map[events.Subject]events.Hash
-}
-
-func (c *chain) check(r events.Recorded) error {
-	if want := c.sequence + 1; c.all && r.Position.Sequence != want {
-		return c.missing(want)
-	}
-	prev, known := c.hashes[r.Subject]
-	if (known || c.fromStart) && r.Prev != prev {
-		return fmt.Errorf("%w: event %s of %s does not follow the one before it: restore a backup, or repair the log into a new epoch",
-			events.ErrCorrupt, r.Position, r.Subject)
-	}
-	c.sequence, c.hashes[r.Subject] = r.Position.Sequence, r.Hash
-	return nil
-}
-
-func (c *chain) missing(sequence uint64) error {
-	return fmt.Errorf("%w: sequence %d is missing: restore a backup, or repair the log into a new epoch",
-		events.ErrCorrupt, events.Position{Epoch: c.epoch, Sequence: sequence}.Sequence)
 }

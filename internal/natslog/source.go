@@ -4,81 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"shiplog/events"
 )
 
-// How far a reader is ahead of its caller.
-const (
-	prefetchEvents = 4096
-	prefetchBytes  = 8 << 20
-)
-
-// patience is how long a follower tries to get on after the server went away.
-const patience = time.Minute
-
-// source reads events in order through an ordered consumer, and checks that they hang together. It makes itself a new
-// consumer when the old one stops, which a restart of the server does.
+// source is a feed of events, which checks that they hang together.
 type source struct {
-	log    *Log
-	filter string // NATS subject; "" for all
-	last   uint64 // the sequence to read up to; 0: wait for more
-	chain  chain
-
-	consumer jetstream.Consumer
-	messages jetstream.MessagesContext
+	feed
+	log   *Log
+	chain chain
 }
 
-func (l *Log) source(filter string, after uint64) *source {
-	return &source{log: l, filter: filter, chain: chain{
-		all: filter == "", fromStart: after == 0, epoch: l.epoch, sequence: after, hashes: map[events.Subject]events.Hash{},
-	}}
+// source reads the events after a sequence; filter is a NATS subject, or "" for all. endless: it waits for more.
+func (l *Log) source(filter string, after uint64, endless bool) *source {
+	return &source{
+		log:  l,
+		feed: feed{conn: l.conn, stream: l.name(), filter: filter, sequence: after, timeout: l.opts.Timeout, endless: endless},
+		chain: chain{
+			all: filter == "", fromStart: after == 0, sequence: after, hashes: map[events.Subject]events.Hash{},
+		},
+	}
 }
 
 // next returns the next event, waiting for it.
 func (s *source) next(ctx context.Context) (events.Recorded, error) {
-	var since time.Time // of the first failure in a row
-	for {
-		msg, err := s.fetch(ctx)
-		if err == nil {
-			return s.take(msg)
-		}
-		if ctx.Err() != nil {
-			return events.Recorded{}, fmt.Errorf("read the log: %w", unavailable(context.Cause(ctx)))
-		}
-		s.close()
-		if errors.Is(err, nats.ErrTimeout) {
-			if err := s.look(ctx); err != nil {
-				return events.Recorded{}, err
-			}
-		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		wait := patience
-		if s.last > 0 {
-			wait = s.log.opts.Timeout
-		}
-		if time.Since(since) > wait {
-			return events.Recorded{}, fmt.Errorf("read the log after sequence %d: %w", s.chain.sequence, unavailable(err))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+	msg, err := s.feed.next(ctx)
+	if errors.Is(err, errQuiet) {
+		if gone := s.look(ctx); gone != nil {
+			err = gone
 		}
 	}
-}
-
-func (s *source) take(msg jetstream.Msg) (events.Recorded, error) {
-	meta, err := msg.Metadata()
 	if err != nil {
-		return events.Recorded{}, fmt.Errorf("%w: a message without a sequence: %w", events.ErrCorrupt, err)
+		return events.Recorded{}, err
 	}
-	r, err := s.log.decode(meta.Sequence.Stream, msg.Subject(), msg.Headers(), msg.Data())
+	r, err := s.log.decode(msg.sequence, msg.Subject(), msg.Headers(), msg.Data())
 	if err != nil {
 		return events.Recorded{}, err
 	}
@@ -86,40 +47,6 @@ func (s *source) take(msg jetstream.Msg) (events.Recorded, error) {
 		return events.Recorded{}, err
 	}
 	return r, nil
-}
-
-// fetch returns the consumer's next message. It waits without end when following, else for the usual timeout.
-func (s *source) fetch(ctx context.Context) (jetstream.Msg, error) {
-	if s.messages == nil {
-		if err := s.open(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if s.last == 0 {
-		return s.messages.Next(jetstream.NextContext(ctx))
-	}
-	stop := context.AfterFunc(ctx, s.messages.Stop)
-	defer stop()
-	return s.messages.Next(jetstream.NextMaxWait(s.log.opts.Timeout))
-}
-
-func (s *source) open(ctx context.Context) error {
-	ctx, cancel := s.log.bound(ctx)
-	defer cancel()
-	o := jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.chain.sequence + 1,
-		InactiveThreshold: 30 * time.Second, MaxResetAttempts: 1,
-	}
-	if s.filter != "" {
-		o.FilterSubjects = []string{s.filter}
-	}
-	var err error
-	if s.consumer, err = s.log.conn.reader.OrderedConsumer(ctx, s.log.stream.CachedInfo().Config.Name, o); err != nil {
-		return err
-	}
-	s.messages, err = s.consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetchEvents, prefetchBytes),
-		jetstream.PullHeartbeat(time.Second))
-	return err
 }
 
 // look finds out why nothing came: the next event may be missing although the stream is longer.
@@ -130,25 +57,34 @@ func (s *source) look(ctx context.Context) error {
 	if s.filter != "" {
 		opts = append(opts, jetstream.WithGetMsgSubject(s.filter))
 	}
-	_, err := s.log.stream.GetMsg(ctx, s.chain.sequence+1, opts...)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return s.chain.missing(s.chain.sequence + 1)
+	if _, err := s.log.stream.GetMsg(ctx, s.chain.sequence+1, opts...); errors.Is(err, jetstream.ErrMsgNotFound) {
+		return missing(s.chain.sequence + 1)
 	}
 	return nil
 }
 
-// close ends the consumer, on the server too.
-func (s *source) close() {
-	if s.messages != nil {
-		s.messages.Stop()
+// chain checks that what is read hangs together: no sequence is left out, and every event follows the one before it on
+// its subject, as far as that was read too.
+type chain struct {
+	all       bool // every sequence is expected
+	fromStart bool // a subject's first event read is its first
+	sequence  uint64
+	hashes    map[events.Subject]events.Hash
+}
+
+func (c *chain) check(r events.Recorded) error {
+	if want := c.sequence + 1; c.all && r.Position.Sequence != want {
+		return missing(want)
 	}
-	if s.consumer != nil {
-		if info := s.consumer.CachedInfo(); info != nil {
-			ctx, cancel := context.WithTimeout(context.Background(), s.log.opts.Timeout)
-			defer cancel()
-			// A consumer that stays is ended by the server 30 s later.
-			_ = s.log.conn.reader.DeleteConsumer(ctx, info.Stream, info.Name)
-		}
+	prev, known := c.hashes[r.Subject]
+	if (known || c.fromStart) && r.Prev != prev {
+		return fmt.Errorf("%w: event %s of %s does not follow the one before it: restore a backup, or repair the log into a new epoch",
+			events.ErrCorrupt, r.Position, r.Subject)
 	}
-	s.messages, s.consumer = nil, nil
+	c.sequence, c.hashes[r.Subject] = r.Position.Sequence, r.Hash
+	return nil
+}
+
+func missing(sequence uint64) error {
+	return fmt.Errorf("%w: sequence %d is missing: restore a backup, or repair the log into a new epoch", events.ErrCorrupt, sequence)
 }

@@ -127,6 +127,7 @@ func TestParseNeverQuotesValues(t *testing.T) {
 		hello + "    envs:\n    - {key: A, value: canary-7d1e, oops: [}\n",
 		hello + "    envs:\n    - {key: A, value: [canary-7d1e]}\n",
 		hello + "    envs: canary-7d1e\n",
+		hello + "    envs:\n    - key: A\n      value: |canary-7d1e\n",
 		hello + "    envs:\n    - key: A\n      value: \"canary-7d1e\n   bad\n",
 	} {
 		if _, err := Parse([]byte(in)); err == nil || strings.Contains(err.Error(), "canary") {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -30,8 +31,7 @@ func readYAML(b []byte) (n *node, err error) {
 	if err != nil {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
-			// The library's own text quotes the lines around the place, which may hold a secret.
-			return nil, fmt.Errorf("line %d: %s", at.GetToken().Position.Line, at.GetMessage())
+			return nil, fmt.Errorf("line %d: %s", at.GetToken().Position.Line, discreet(at.GetMessage()))
 		}
 		return nil, errors.New("it is not YAML")
 	}
@@ -50,6 +50,17 @@ func readYAML(b []byte) (n *node, err error) {
 	}
 	r := yamlReader{anchors: map[string]ast.Node{}}
 	return r.node(body, 0)
+}
+
+var quoted = regexp.MustCompile(`"[^"]*"?`)
+
+// discreet drops what the library quotes from the document (and its Error() adds whole lines): it may be a secret.
+// A key that is given twice is named.
+func discreet(message string) string {
+	if strings.HasPrefix(message, "mapping key") {
+		return message
+	}
+	return quoted.ReplaceAllString(message, "…")
 }
 
 type yamlReader struct {
