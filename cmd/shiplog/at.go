@@ -30,7 +30,7 @@ func newAtCommand(c *cli) *cobra.Command {
 					Components map[string]targetAnswer
 					Pins       []pinAnswer
 					Actor      string
-					At         time.Time
+					Since      time.Time
 				}
 			}
 			var raw struct {
@@ -43,9 +43,7 @@ func newAtCommand(c *cli) *cobra.Command {
 			then := answer.At
 			return c.show(cmd, raw.At, func(w io.Writer) {
 				rows := [][]string{{"at", t.Local().Format("2006-01-02 15:04:05 MST")}}
-				if then.Release == nil {
-					rows = append(rows, []string{"release", "none yet"})
-				} else {
+				if then.Release != nil {
 					rows = append(rows, []string{"release", fmt.Sprintf("%s, %s by %s", then.Release.Name, then.Release.Change, then.Release.By)})
 				}
 				if then.Stopped {
@@ -58,7 +56,7 @@ func newAtCommand(c *cli) *cobra.Command {
 				for _, p := range then.Pins {
 					rows = append(rows, []string{"pinned", c.pinLine(p)})
 				}
-				rows = append(rows, []string{"last event", c.ago(then.At) + " by " + then.Actor})
+				rows = append(rows, []string{"since", then.Since.Local().Format("2006-01-02 15:04:05 MST") + ", by " + then.Actor})
 				table(w, "", rows)
 			})
 		},

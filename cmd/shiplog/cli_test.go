@@ -41,16 +41,10 @@ func newShell(t *testing.T) *shell {
 		PublicURL: url, Desk: w.Handler, History: w.History, Resolver: w.Git, Logs: w.Logs, Secrets: apitest.Secrets{}, Hooks: apitest.Hooks{},
 		Authenticate: func(s string) (events.Actor, bool) { return "token:admin", s == "s3cret" },
 		Now:          w.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		At: func(ctx context.Context, app events.ID, when time.Time) (then api.Then, found bool, err error) {
-			for r, err := range w.Log.Read(ctx, events.AppSubject(app), events.Position{}) {
-				if err != nil {
-					return then, false, err
-				}
-				if !r.At.After(when) {
-					then, found = api.Then{App: deploy.Evolve(then.App, r), Event: r.ID, Actor: r.Actor, At: r.At}, true
-				}
-			}
-			return then, found, nil
+		At: func(_ context.Context, app events.ID, when time.Time) (api.Then, bool, error) {
+			a := w.At(app, when)
+			rel, ok := a.Running()
+			return api.Then{Release: rel.Number, Have: rel.Have, Spec: a.Specs[rel.SpecHash], Pins: a.Pins, Actor: rel.Actor, Since: rel.At, Stopped: a.Stopped}, ok, nil
 		},
 	})
 	server.Start()
@@ -172,7 +166,7 @@ func TestCLIStory(t *testing.T) {
 		t.Errorf("history is not newest last:\n%s", s.out)
 	}
 	s.ok("at hello 1s ago", "v6, rollback reverted", "stopped")
-	s.fails(exitFailed, "at hello 2001-01-01", "did not exist")
+	s.fails(exitFailed, "at hello 2001-01-01", "ran nothing at")
 	s.ok("at hello "+s.Pass(0).Format(time.RFC3339), "web ran", "release")
 	s.ok("hook hello", "hook-1", "/hooks/github/"+string(app), "application/json")
 	s.ok("hook hello --rotate", "hook-2")

@@ -32,12 +32,13 @@ type cli struct {
 	getenv func(string) string
 }
 
-// newRoot returns the command line: the client commands and, given by the caller, those that are the service's.
-func newRoot(extra ...*cobra.Command) *cobra.Command {
+// newRoot returns the command line: the client commands and, given by the caller, those that are the service's. These
+// may use what the client commands share.
+func newRoot(extra ...func(*cli) *cobra.Command) *cobra.Command {
 	return newClientRoot(&cli{http: &http.Client{Timeout: 60 * time.Second}, now: time.Now, getenv: os.Getenv}, extra...)
 }
 
-func newClientRoot(c *cli, extra ...*cobra.Command) *cobra.Command {
+func newClientRoot(c *cli, extra ...func(*cli) *cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "shiplog",
 		Short: "Deploys apps from git and remembers everything it did",
@@ -69,7 +70,9 @@ deployment did not succeed, 130 interrupted.`,
 		newRestartCommand(c), newStopCommand(c), newStartCommand(c), newCancelCommand(c), newReleasesCommand(c),
 		newHistoryCommand(c), newAtCommand(c), newLogsCommand(c), newQueueCommand(c), newHookCommand(c),
 	)
-	root.AddCommand(extra...)
+	for _, command := range extra {
+		root.AddCommand(command(c))
+	}
 	return root
 }
 

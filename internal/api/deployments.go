@@ -31,7 +31,7 @@ func (s *server) listDeployments(w http.ResponseWriter, r *http.Request) error {
 	p := pageOf(r)
 	deployments, total, err := s.History.Deployments(a.ID, p.offset(), p.per)
 	if err != nil {
-		return err
+		return behind(err)
 	}
 	list := make([]deploymentObject, 0, len(deployments))
 	for _, d := range deployments {
