@@ -15,6 +15,7 @@ var homes = map[string][]string{
 	"github.com/nats-io/":                    {"internal/natslog"},
 	"go.etcd.io/bbolt":                       {"projections"},
 	"go.podman.io/":                          {"builder"},
+	"github.com/coder/websocket":             {"internal/api"},
 	"github.com/google/go-containerregistry": {"builder"},
 	"github.com/vishvananda/":                {"builder"},
 	"github.com/go-git/":                     {"internal/git"},

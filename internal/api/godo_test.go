@@ -65,7 +65,7 @@ func TestGodo(t *testing.T) {
 		t.Errorf("proposal %+v", proposal)
 	}
 
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 	dep, _, err = apps.GetDeployment(ctx, app.ID, dep.ID)
 	must(err)
 	if dep.Phase != godo.DeploymentPhase_Active || dep.Progress.SuccessSteps != 6 || dep.Services[0].SourceCommitHash != commitA ||
@@ -80,20 +80,20 @@ func TestGodo(t *testing.T) {
 	}
 
 	// An update keeps the commit; update_all_source_versions takes the newest.
-	d.resolver.set("main", events.RefBranch, commitB)
+	d.Git.Set("main", events.RefBranch, commitB)
 	spec.Services[0].HTTPPort = 9090
 	app, _, err = apps.Update(ctx, app.ID, &godo.AppUpdateRequest{Spec: spec})
 	must(err)
 	if c := app.PendingDeployment.Services[0].SourceCommitHash; c != commitA {
 		t.Errorf("an update of the port deploys commit %s", c)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 	app, _, err = apps.Update(ctx, app.ID, &godo.AppUpdateRequest{Spec: spec, UpdateAllSourceVersions: true})
 	must(err)
 	if c := app.PendingDeployment.Services[0].SourceCommitHash; c != commitB {
 		t.Errorf("an update of all sources deploys commit %s", c)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 
 	// An update with the spec of a deployment is a rollback to its release.
 	dep, _, err = apps.GetDeployment(ctx, app.ID, dep.ID)
@@ -109,7 +109,7 @@ func TestGodo(t *testing.T) {
 	if app.Spec.Services[0].Git.Branch != "main" || len(app.Spec.Features) != 0 || app.Spec.Services[0].HTTPPort == 9090 {
 		t.Errorf("spec after it %+v", app.Spec)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 
 	// While pinned a new deployment is refused, a restart is not.
 	_, resp, err = apps.CreateDeployment(ctx, app.ID, &godo.DeploymentCreateRequest{ForceBuild: true})
@@ -122,10 +122,10 @@ func TestGodo(t *testing.T) {
 		restarted.Services[0].Name != "web" {
 		t.Errorf("restart %+v", restarted)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 	restarted, _, err = apps.Restart(ctx, app.ID, &godo.AppRestartRequest{Components: []string{"web"}})
 	must(err)
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 
 	// Lists have pages with absolute links.
 	list, resp, err := apps.ListDeployments(ctx, app.ID, &godo.ListOptions{PerPage: 2})
