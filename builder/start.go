@@ -111,6 +111,7 @@ func (b *Builder) sweepLeftovers() error {
 	if err := b.cgroups.sweep(); err != nil {
 		b.warn("cgroups of an earlier process are left: %v", err)
 	}
+	b.network.sweep()
 	left, err := os.ReadDir(b.opts.Work)
 	if err != nil {
 		return err
