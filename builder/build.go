@@ -100,7 +100,7 @@ func (b *Builder) explain(rep *reply, group *cgroup) {
 		rep.Failure = fail(stepBuild, "the build's process ended without a result", true)
 	}
 	why := ""
-	if group.outOfMemory() {
+	if group.outOfMemory(rep.Failure.Reason) {
 		why = fmt.Sprintf("the build ran out of memory (limit %s): use less, or raise the limit", size(b.opts.Limits.Memory))
 	} else if group.outOfProcesses() {
 		why = fmt.Sprintf("the build ran out of processes (limit %d): start fewer at once, or raise the limit", b.opts.Limits.PIDs)

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,18 +64,16 @@ var fetch = git.Checkout
 
 // checkoutFailure says what to do about a checkout that failed.
 func checkoutFailure(job wireJob, err error) *Failure {
-	what := fmt.Sprintf("check out %s: %v", job.Revision, err)
+	what := strings.ReplaceAll(err.Error(), insideRepo, filepath.Base(job.Source.Local))
 	switch {
 	case errors.Is(err, git.ErrNoRef):
 		return fail(stepCheckout, what+". The commit is not on the server any more: deploy a newer one", false)
-	case errors.Is(err, git.ErrRefused):
-		return fail(stepCheckout, what+". Use a repository at a public address, or allow its network with --source-allow", false)
-	case errors.Is(err, git.ErrTooBig):
-		return fail(stepCheckout, what+". Make the repository smaller", false)
-	case errors.Is(err, git.ErrUnreachable):
-		return fail(stepCheckout, what+". Check the git server and its address", true)
+	case errors.Is(err, git.ErrDenied):
+		return fail(stepCheckout, what+". Correct the repository's credentials", false)
+	case errors.Is(err, git.ErrRefused), errors.Is(err, git.ErrTooBig):
+		return fail(stepCheckout, what, false)
 	}
-	return fail(stepCheckout, what, true)
+	return fail(stepCheckout, what+". Check the git server and its address", true)
 }
 
 // runSteps starts the steps in a network namespace of their own, connects that, and returns their reply.

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -44,14 +43,10 @@ func TestMain(m *testing.M) {
 // commitTime is when every test's commit was made.
 var commitTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-// copyTree stands in for a checkout. A commit that begins with another digit is a second later.
+// copyTree stands in for a checkout of what is not a repository. A commit that begins with another digit is a second later.
 func copyTree(ctx context.Context, src git.Source, rev events.Revision, dir string) (git.Tree, error) {
-	if src.URL != "" {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, src.URL, nil)
-		if err == nil {
-			_, err = http.DefaultClient.Do(req)
-		}
-		return git.Tree{}, fmt.Errorf("%w: %w", git.ErrUnreachable, err)
+	if _, err := os.Stat(filepath.Join(src.Local, "HEAD")); src.URL != "" || err == nil {
+		return git.Checkout(ctx, src, rev, dir)
 	}
 	if err := os.CopyFS(dir, os.DirFS(src.Local)); err != nil {
 		return git.Tree{}, err

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -129,8 +131,8 @@ func (b *Builder) sweepLeftovers() error {
 		return err
 	}
 	defer done()
-	list, err := os.ReadFile(filepath.Join(layers, "graph", "overlay-containers", "containers.json"))
-	if err != nil || len(list) <= len("[]\n") {
+	containers, err := os.ReadDir(filepath.Join(layers, "graph", "overlay-containers"))
+	if err != nil || !slices.ContainsFunc(containers, fs.DirEntry.IsDir) {
 		return nil // no build was killed
 	}
 	return b.sweepContainers(layers, "")

@@ -78,6 +78,7 @@ func (s *Store) replace(ctx context.Context, log events.Log, old *file) (r Rebui
 	if err != nil {
 		return r, err
 	}
+	fresh.private = true
 	defer func() {
 		if err != nil {
 			fresh.abandon()
@@ -106,6 +107,7 @@ func (s *Store) replace(ctx context.Context, log events.Log, old *file) (r Rebui
 	if err := errors.Join(fresh.save(), guard(fresh.db.Sync)); err != nil {
 		return r, err
 	}
+	fresh.private = false
 	if s.isClosed() {
 		return r, ErrClosed
 	}

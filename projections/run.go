@@ -274,7 +274,7 @@ func drain(in <-chan item) {
 }
 
 // maxBatchBytes bounds the memory of a batch.
-const maxBatchBytes = 8 << 20
+const maxBatchBytes = 16 << 20
 
 // gather collects a batch: what is there now, and until the log's last event is reached also what comes within 50 ms.
 func gather(ctx context.Context, first item, in <-chan item, most int, last events.Position) (list []events.Recorded, err error) {

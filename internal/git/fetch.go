@@ -22,7 +22,8 @@ import (
 // try is one way to get at a commit.
 type try struct {
 	wants []plumbing.Hash
-	depth int // 0: all of the history
+	depth int  // 0: all of the history
+	bare  bool // commits only, where the server can leave out their files
 }
 
 // firstDepth is how many commits of a branch are fetched where the server does not send exactly one, before all are.
@@ -31,6 +32,10 @@ const firstDepth = 50
 // fetch gets a commit and its files into a new repository in dir: the exact commit where the server sends that, else the
 // ref's newest commits, else the history of every branch and tag.
 func fetch(ctx context.Context, src Source, rev events.Revision, dir string, b *budget) (*repository, error) {
+	return fetchWith(ctx, src, rev, dir, b, false)
+}
+
+func fetchWith(ctx context.Context, src Source, rev events.Revision, dir string, b *budget, bare bool) (*repository, error) {
 	if len(rev.Commit) != 40 {
 		return nil, fmt.Errorf("%w: %s is a SHA-256 commit, and only SHA-1 repositories can be fetched so far", ErrNoRef, rev.Commit.Short())
 	}
@@ -51,6 +56,7 @@ func fetch(ctx context.Context, src Source, rev events.Revision, dir string, b *
 				return nil, err
 			}
 		}
+		t.bare = bare
 		if last = s.fetch(ctx, t, dir); last != nil && final(ctx, last) {
 			return nil, last
 		}
@@ -79,14 +85,14 @@ func final(ctx context.Context, err error) bool {
 func (s *server) plan(commit plumbing.Hash, ref events.RefName) []try {
 	var tries []try
 	if tip, ok := s.tip(commit); ok {
-		return []try{{[]plumbing.Hash{tip}, 1}}
+		return []try{{wants: []plumbing.Hash{tip}, depth: 1}}
 	}
 	caps := s.refs.Capabilities
 	if caps.Supports(capability.AllowReachableSHA1InWant) || caps.Supports(capability.AllowTipSHA1InWant) {
-		tries = append(tries, try{[]plumbing.Hash{commit}, 1})
+		tries = append(tries, try{wants: []plumbing.Hash{commit}, depth: 1})
 	}
 	if tip, ok := s.refs.References[string(ref)]; ok {
-		tries = append(tries, try{[]plumbing.Hash{tip}, firstDepth})
+		tries = append(tries, try{wants: []plumbing.Hash{tip}, depth: firstDepth})
 	}
 	var all []plumbing.Hash
 	for name, hash := range s.refs.References {
@@ -96,7 +102,7 @@ func (s *server) plan(commit plumbing.Hash, ref events.RefName) []try {
 	}
 	slices.SortFunc(all, func(a, b plumbing.Hash) int { return slices.Compare(a[:], b[:]) })
 	if all = slices.Compact(all); len(all) > 0 {
-		tries = append(tries, try{all, 0})
+		tries = append(tries, try{wants: all})
 	}
 	return tries
 }
@@ -124,6 +130,10 @@ func (s *server) fetch(ctx context.Context, t try, dir string) error {
 	if t.depth > 0 && s.refs.Capabilities.Supports(capability.Shallow) {
 		req.Depth = packp.DepthCommits(t.depth)
 		_ = req.Capabilities.Set(capability.Shallow)
+	}
+	if t.bare && s.refs.Capabilities.Supports(capability.Filter) {
+		req.Filter = packp.FilterTreeDepth(0)
+		_ = req.Capabilities.Set(capability.Filter)
 	}
 	if s.refs.Capabilities.Supports(capability.NoProgress) {
 		_ = req.Capabilities.Set(capability.NoProgress)

@@ -36,9 +36,9 @@ type treeWriter struct {
 	*writer
 	ctx   context.Context
 	repo  *repository
-	time  time.Time // of the commit; every file gets it
-	depth int       // repositories this one is nested in
-	url   string    // of the repository, for relative submodules; "" when it has none
+	time  time.Time         // of the commit; every file gets it
+	depth int               // repositories this one is nested in
+	url   string            // of the repository, for relative submodules; "" when it has none
 	subs  map[string]string // path -> URL, from .gitmodules
 }
 

@@ -102,6 +102,7 @@ func testMalformed(t *testing.T, log events.Log) {
 		"an event that does not read": {unreadable},
 		"a subject of all":            {add("app.>", events.Head{}, "one")},
 		"an empty subject":            {add("", events.Head{}, "one")},
+		"a subject of another shape":  {add("other.x", events.Head{}, "one")},
 	} {
 		if _, err := log.Append(t.Context(), batch...); err == nil {
 			t.Errorf("a batch with %s was appended", name)

@@ -24,6 +24,8 @@ type Options struct {
 
 	Timeout time.Duration // of every call to the server. Default: 5 s
 	Log     *slog.Logger  // gets warnings about room. Default: nothing is logged
+
+	duplicates time.Duration // window of the server's own check of ids. Default: 10 min; other values are for tests
 }
 
 const epochKey = "shiplog_epoch"
@@ -44,6 +46,9 @@ func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 	}
+	if o.duplicates == 0 {
+		o.duplicates = 10 * time.Minute
+	}
 	o.Log = orDiscard(o.Log)
 	return o
 }
@@ -60,7 +65,7 @@ func (o Options) stream(epoch uint64) jetstream.StreamConfig {
 		MaxBytes:    o.MaxBytes,
 		MaxMsgs:     -1,
 		MaxMsgSize:  -1,
-		Duplicates:  10 * time.Minute,
+		Duplicates:  o.duplicates,
 		DenyDelete:  true,
 		DenyPurge:   true,
 		Replicas:    o.Replicas,

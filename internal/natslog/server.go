@@ -26,6 +26,8 @@ type ServerOptions struct {
 	watch time.Duration
 	// unsynced turns SyncAlways off, to show in a test and a benchmark what it is for.
 	unsynced bool
+	// fillDisk turns the check for free room off, to show what happens on a full disk.
+	fillDisk bool
 }
 
 const defaultMaxStore = 16 << 30

@@ -15,7 +15,11 @@ import (
 func (l *Log) settle(r *request, cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.opts.Timeout)
 	defer cancel()
-	recorded, err := l.lookUp(ctx, r)
+	var recorded []events.Recorded
+	err := l.patiently(ctx, func(ctx context.Context) (err error) {
+		recorded, err = l.lookUp(ctx, r)
+		return err
+	})
 	if err == nil {
 		r.done <- answer{recorded: recorded}
 		return

@@ -36,14 +36,18 @@ func (s *Server) watchdog(ctx context.Context) {
 			continue
 		}
 		s.log.Warn("restarting the embedded NATS server", "because", err)
-		s.shutdown()
-		if err := s.boot(); err != nil {
+		if err := s.restart(); err != nil {
 			s.log.Error("the embedded NATS server does not start; trying again", "error", err)
 			continue
 		}
 		s.log.Info("the embedded NATS server is back")
 		ill = 0
 	}
+}
+
+func (s *Server) restart() error {
+	s.shutdown()
+	return s.boot()
 }
 
 // healthy asks the server about itself: a stream that could not write makes it ill.
