@@ -97,6 +97,9 @@ func (r *repository) refs() (map[events.RefName]events.Commit, error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", ref.Name(), err)
 		}
+		if o, err := r.EncodedObject(plumbing.AnyObject, hash); err != nil || o.Type() != plumbing.CommitObject {
+			return err // a tag of a file or a directory is nothing that can be built
+		}
 		addRef(refs, ref.Name().String(), hash)
 		return nil
 	})
