@@ -4,11 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/digitalocean/godo"
 
 	"shiplog/events"
+	"shiplog/projections"
 )
 
 // client returns the reference client, pointed at the desk.
@@ -24,8 +27,36 @@ func (d *desk) client() *godo.Client {
 }
 
 // TestGodo drives an app's life with the reference client alone, as doctl, CI actions and Terraform do.
-func TestGodo(t *testing.T) {
-	d, ctx := newDesk(t), context.Background()
+func TestGodo(t *testing.T) { drive(t, newDesk(t)) }
+
+// TestGodoOnTheProjection is the same with the history that the service has.
+func TestGodoOnTheProjection(t *testing.T) {
+	d := newDesk(t)
+	store, err := projections.Open(projections.Options{Path: filepath.Join(t.TempDir(), "projection.db"), Log: d.options.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- store.Run(ctx, d.World.Log) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the projection ended: %v", err)
+		}
+		_ = store.Close()
+	})
+	d.options.History = store
+	d.options.At = func(_ context.Context, app events.ID, when time.Time) (Then, bool, error) {
+		at, ok, err := store.At(app, when)
+		return Then(at), ok, err
+	}
+	d.server.Config.Handler = New(d.options)
+	drive(t, d)
+}
+
+func drive(t *testing.T, d *desk) {
+	ctx := context.Background()
 	apps := d.client().Apps
 	must := func(err error) {
 		t.Helper()
@@ -144,6 +175,12 @@ func TestGodo(t *testing.T) {
 		t.Errorf("apps %v", all)
 	}
 
+	path := "/v2/apps/" + app.ID
+	for _, p := range []string{"/releases", "/timeline?per_page=100", "/at", "/releases/1/diff/2", "/logs?type=BUILD"} {
+		if p != "/at" || d.options.At != nil {
+			d.do("GET", path+p, nil, nil)
+		}
+	}
 	if regions, _, err := apps.ListRegions(ctx); err != nil || len(regions) != 1 || !regions[0].Default {
 		t.Errorf("regions %v %v", regions, err)
 	}
