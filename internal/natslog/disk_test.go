@@ -92,6 +92,7 @@ func TestDiskFull(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("15 s after room returned: %v", err)
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 	stored := map[events.ID]int{}
 	for _, r := range replay(t, log) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -43,7 +44,9 @@ type Server struct {
 
 	mu       sync.RWMutex
 	embedded *natsserver.Server // nil while it is restarted
-	disk     disk
+
+	disk    disk
+	trouble atomic.Pointer[error] // what the watchdog saw last; nil when all is well
 }
 
 // Start starts the server and connects to it. It must be closed.

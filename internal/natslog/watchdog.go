@@ -25,9 +25,11 @@ func (s *Server) watchdog(ctx context.Context) {
 		}
 		err := s.healthy()
 		if err == nil {
+			s.trouble.Store(nil)
 			ill = 0
 			continue
 		}
+		s.trouble.Store(&err)
 		if ill++; ill < 2 {
 			continue
 		}
@@ -41,6 +43,7 @@ func (s *Server) watchdog(ctx context.Context) {
 			continue
 		}
 		s.log.Info("the embedded NATS server is back")
+		s.trouble.Store(nil)
 		ill = 0
 	}
 }
