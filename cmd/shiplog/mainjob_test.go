@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -173,13 +174,18 @@ func (s *site) lastVerdict(app string) (v string) {
 	return v
 }
 
+func generation(labels map[string]string) int {
+	n, _ := strconv.Atoi(labels["shiplog.generation"])
+	return n
+}
+
 // runningDigest asks the engine itself, not Shiplog, which image the app's newest container runs.
 func (s *site) runningDigest(app string) string {
 	s.t.Helper()
 	var containers []struct {
 		ID      string `json:"Id"`
 		ImageID string
-		Created int64
+		Labels  map[string]string
 	}
 	s.ask(`/containers/json?filters=`+url.QueryEscape(`{"label":["shiplog.name=`+app+`"]}`), &containers)
 	if len(containers) == 0 {
@@ -187,7 +193,7 @@ func (s *site) runningDigest(app string) string {
 	}
 	newest := containers[0]
 	for _, c := range containers {
-		if c.Created > newest.Created {
+		if generation(c.Labels) > generation(newest.Labels) {
 			newest = c
 		}
 	}
