@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroups is the parent of every build's cgroup, in each hierarchy that the host has mounted: one on a unified (v2)
@@ -55,7 +57,7 @@ func openCgroups(name string, limits Limits) (*cgroups, error) {
 		c.trees = append(c.trees, t)
 	}
 	if len(missing) > 0 {
-		return c, fmt.Errorf("the cgroup controllers %s cannot be used here: %w", strings.Join(missing, ", "), errors.Join(errs...))
+		return c, errors.Join(fmt.Errorf("the cgroup controllers for %s cannot be used here", strings.Join(missing, ", ")), errors.Join(errs...))
 	}
 	return c, nil
 }
@@ -186,9 +188,7 @@ func killCgroup(dir string) {
 		data, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
 		for _, f := range strings.Fields(string(data)) {
 			if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
-				if p, err := os.FindProcess(pid); err == nil {
-					_ = p.Kill()
-				}
+				_ = unix.Kill(pid, unix.SIGKILL)
 			}
 		}
 		return nil

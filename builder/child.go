@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,18 +64,16 @@ var fetch = git.Checkout
 
 // checkoutFailure says what to do about a checkout that failed.
 func checkoutFailure(job wireJob, err error) *Failure {
-	what := fmt.Sprintf("check out %s: %v", job.Revision, err)
+	what := strings.ReplaceAll(err.Error(), insideRepo, filepath.Base(job.Source.Local))
 	switch {
 	case errors.Is(err, git.ErrNoRef):
 		return fail(stepCheckout, what+". The commit is not on the server any more: deploy a newer one", false)
-	case errors.Is(err, git.ErrRefused):
-		return fail(stepCheckout, what+". Use a repository at a public address, or allow its network with --source-allow", false)
-	case errors.Is(err, git.ErrTooBig):
-		return fail(stepCheckout, what+". Make the repository smaller", false)
-	case errors.Is(err, git.ErrUnreachable):
-		return fail(stepCheckout, what+". Check the git server and its address", true)
+	case errors.Is(err, git.ErrDenied):
+		return fail(stepCheckout, what+". Correct the repository's credentials", false)
+	case errors.Is(err, git.ErrRefused), errors.Is(err, git.ErrTooBig):
+		return fail(stepCheckout, what, false)
 	}
-	return fail(stepCheckout, what, true)
+	return fail(stepCheckout, what+". Check the git server and its address", true)
 }
 
 // runSteps starts the steps in a network namespace of their own, connects that, and returns their reply.
@@ -116,11 +116,14 @@ func runSteps(req request) (reply, error) {
 	return rep, nil
 }
 
-// watchDisk ends the build when the disk is nearly full, before the log and the registry feel it.
+// watchDisk ends the build when a disk it writes to is nearly full, before the log and the registry feel it.
 func watchDisk(free int64) {
 	for range time.Tick(500 * time.Millisecond) {
-		var st unix.Statfs_t
-		if unix.Statfs(insideLayers, &st) == nil && int64(st.Bavail)*st.Bsize < free {
+		for _, dir := range []string{insideLayers, insideTemp} {
+			var st unix.Statfs_t
+			if unix.Statfs(dir, &st) != nil || int64(st.Bavail)*st.Bsize >= free {
+				continue
+			}
 			rep := reply{Dirty: true, Failure: fail(stepBuild, fmt.Sprintf("the build was stopped because the disk has less than %s left: "+
 				"clear the layer cache, or make room", size(free)), true)}
 			_ = json.NewEncoder(os.NewFile(3, "reply")).Encode(rep)

@@ -86,36 +86,35 @@ func (g *cgroup) add(pid int) error {
 	return nil
 }
 
-// outOfMemory reports whether the kernel killed a process for want of memory.
-func (g *cgroup) outOfMemory() bool {
-	if g == nil {
-		return false
-	}
-	for _, t := range g.trees {
-		for _, file := range []string{"memory.events", "memory.oom_control"} {
-			data, _ := os.ReadFile(filepath.Join(t.dir, g.name, file))
-			for line := range strings.Lines(string(data)) {
-				if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok && n != "0" {
-					return true
-				}
-			}
-		}
-	}
-	return false
+// outOfMemory reports whether the kernel killed a process for want of memory. The old hierarchies count that in the
+// killed process's own cgroup, which runc has removed: there, a process that was killed at the limit must do.
+func (g *cgroup) outOfMemory(reason string) bool {
+	killed := strings.Contains(reason, "exit status 137") || strings.Contains(reason, "killed")
+	return g.count("memory.events", "oom_kill") > 0 || g.count("memory.oom_control", "oom_kill") > 0 ||
+		killed && g.count("memory.max_usage_in_bytes", "") >= max(1, g.count("memory.limit_in_bytes", ""))
 }
 
 // outOfProcesses reports whether the limit of processes was hit.
 func (g *cgroup) outOfProcesses() bool {
+	peak, limit := g.count("pids.peak", ""), g.count("pids.max", "")
+	return g.count("pids.events", "max") > 0 || peak > 0 && peak >= limit
+}
+
+// count reads a number from a file of the cgroup: the one after key in a file of many. It is 0 where there is none.
+func (g *cgroup) count(file, key string) (n int64) {
 	if g == nil {
-		return false
+		return 0
 	}
 	for _, t := range g.trees {
-		data, _ := os.ReadFile(filepath.Join(t.dir, g.name, "pids.events"))
-		if n, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "max "); ok && n != "0" {
-			return true
+		data, _ := os.ReadFile(filepath.Join(t.dir, g.name, file))
+		for line := range strings.Lines(string(data)) {
+			value, ok := strings.CutPrefix(strings.TrimSpace(line), key)
+			if v, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64); ok && err == nil {
+				n = max(n, v)
+			}
 		}
 	}
-	return false
+	return n
 }
 
 // kill kills every process in it.

@@ -29,9 +29,9 @@ type batch struct {
 
 // projections lists the read models. Those after folds see the state that the event led to.
 func (b *batch) projections() []projection {
-	deployments := deployments{b, map[*app]map[events.ID]*deploy.Deployment{}}
+	deployments := deployments{b, map[*app]map[uint64]*deploy.Deployment{}}
 	return []projection{
-		heads{b}, raw{b}, beforeFold{deployments}, folds{b}, &timeline{b, map[*app][]byte{}}, deployments, pushes{b},
+		heads{b}, raw{b}, folds{b}, &timeline{b, map[*app][]byte{}}, deployments, pushes{b},
 		deliveries{b}, moments{b},
 	}
 }
@@ -78,7 +78,9 @@ func (b *batch) app(subject events.Subject) *app {
 		return a
 	}
 	a := &app{id: id}
-	if before := b.file.apps[id]; before != nil {
+	if before := b.file.apps[id]; before != nil && b.file.private {
+		a = before
+	} else if before != nil {
 		a = before.clone()
 	}
 	b.apps[id] = a

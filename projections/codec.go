@@ -4,32 +4,26 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"shiplog/events"
 )
 
-// envelope lists the headers that are kept of an event, in the order in which they are written. It is part of the format.
-var envelope = []string{
-	events.HeaderID, events.HeaderType, events.HeaderVersion, events.HeaderAt, events.HeaderActor, events.HeaderCause,
-	events.HeaderDeployment, events.HeaderPrev, events.HeaderReader,
-}
-
-// encodeEvent returns all of an event but its position: the hash, then subject, headers in envelope's order and payload,
-// each with its length before it.
+// encodeEvent returns all of an event but its position: hash, predecessor's hash, time, versions, then subject, id, type,
+// actor, cause, deployment and payload, each with its length before it. The log's own message follows from that byte for
+// byte, which the hash proves.
 func encodeEvent(r events.Recorded) []byte {
-	headers := r.Headers()
-	b := make([]byte, 0, 512+len(r.Body))
+	b := make([]byte, 0, 320+len(r.Body))
 	b = append(b, r.Hash[:]...)
-	b = appendText(b, string(r.Subject))
-	for _, name := range envelope {
-		b = appendText(b, headers[name])
+	b = append(b, r.Prev[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.At.UnixMicro()))
+	b = binary.AppendVarint(b, int64(r.Version))
+	b = binary.AppendVarint(b, int64(r.Reader))
+	for _, s := range []string{string(r.Subject), string(r.ID), r.Type, string(r.Actor), r.Cause, string(r.Deployment)} {
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(r.Body)))
 	return append(b, r.Body...)
-}
-
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 var errShort = errors.New("it ends too early, or goes on after its end")
@@ -40,40 +34,23 @@ func decodeEvent(pos events.Position, b []byte) (events.Recorded, error) {
 	bad := func(err error) (events.Recorded, error) {
 		return events.Recorded{}, fmt.Errorf("stored event %s: %w", pos, err)
 	}
+	in := reader{b: b}
 	var hash events.Hash
-	if len(b) < len(hash) {
+	var m events.Meta
+	copy(hash[:], in.take(len(hash)))
+	copy(m.Prev[:], in.take(len(m.Prev)))
+	if at := in.take(8); at != nil {
+		m.At = time.UnixMicro(int64(binary.BigEndian.Uint64(at))).UTC()
+	}
+	m.Version, m.Reader = in.varint(), in.varint()
+	subject := events.Subject(in.text())
+	m.ID, m.Type, m.Actor, m.Cause, m.Deployment = events.ID(in.text()), in.text(), events.Actor(in.text()), in.text(), events.ID(in.text())
+	body := []byte(in.text())
+	if in.short || len(in.b) != 0 {
 		return bad(errShort)
 	}
-	b = b[copy(hash[:], b):]
-	ok := true
-	field := func() string {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
-			ok = false
-			return ""
-		}
-		s := string(b[size : size+int(n)])
-		b = b[size+int(n):]
-		return s
-	}
-	subject := events.Subject(field())
-	var values [16]string
-	for i := range envelope {
-		values[i] = field()
-	}
-	body := []byte(field())
-	if !ok || len(b) != 0 {
-		return bad(errShort)
-	}
-	header := func(name string) string {
-		for i, n := range envelope {
-			if n == name {
-				return values[i]
-			}
-		}
-		return ""
-	}
-	r, err := events.Open(pos, subject, header, body)
+	headers := m.Headers()
+	r, err := events.Open(pos, subject, func(name string) string { return headers[name] }, body)
 	if err != nil {
 		return bad(err)
 	}
@@ -81,4 +58,40 @@ func decodeEvent(pos events.Position, b []byte) (events.Recorded, error) {
 		return bad(fmt.Errorf("its hash is %s, not %s", r.Hash, hash))
 	}
 	return r, nil
+}
+
+// reader takes fields off the front of b.
+type reader struct {
+	b     []byte
+	short bool // b ended too early
+}
+
+func (r *reader) take(n int) []byte {
+	if n < 0 || n > len(r.b) {
+		r.short, r.b = true, nil
+		return nil
+	}
+	field := r.b[:n]
+	r.b = r.b[n:]
+	return field
+}
+
+func (r *reader) varint() int {
+	n, size := binary.Varint(r.b)
+	if size <= 0 {
+		r.short, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[size:]
+	return int(n)
+}
+
+func (r *reader) text() string {
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 || n > uint64(len(r.b)) {
+		r.short, r.b = true, nil
+		return ""
+	}
+	r.b = r.b[size:]
+	return string(r.take(int(n)))
 }

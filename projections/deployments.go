@@ -14,24 +14,16 @@ import (
 // deployments keeps every deployment for ever, as the fold last knew it: an App forgets old ones.
 //
 // An event changes the deployment it names, and may change others that are not over (an image built for one can serve
-// another). So those are looked at before and after each event, and written at the end of the batch.
+// another). All of those are written at the end of the batch.
 type deployments struct {
 	b     *batch
-	dirty map[*app]map[events.ID]*deploy.Deployment
+	dirty map[*app]map[uint64]*deploy.Deployment // by ordinal
 }
 
-// beforeFold notes the deployments that an event may change, while the fold still knows them.
-type beforeFold struct{ deployments }
-
-// Apply runs before the fold.
-func (p beforeFold) Apply(tx *bolt.Tx, r events.Recorded) error {
-	if a := p.b.app(r.Subject); a != nil {
-		p.note(a, r.Deployment)
-		for _, id := range a.live {
-			p.note(a, id)
-		}
-	}
-	return nil
+// openDeployment is one that is not over.
+type openDeployment struct {
+	ordinal uint64
+	d       *deploy.Deployment // in the fold, or as it was when the fold forgot it
 }
 
 // Apply notes what the event made or changed. It runs after the fold.
@@ -40,60 +32,81 @@ func (p deployments) Apply(tx *bolt.Tx, r events.Recorded) error {
 	if a == nil {
 		return nil
 	}
-	p.note(a, r.Deployment)
-	live := a.live[:0]
-	for _, id := range a.live {
-		if d := p.note(a, id); d != nil && !d.Phase.Final() {
-			live = append(live, id)
+	named := r.Deployment == ""
+	open := a.open[:0]
+	for _, o := range a.open {
+		if d := a.state.Deployments[o.d.ID]; d != nil {
+			o.d = d
+		}
+		p.note(a, o)
+		named = named || o.d.ID == r.Deployment
+		if !o.d.Phase.Final() {
+			open = append(open, o)
 		}
 	}
-	a.live = live
-	e, ok := r.Event.(events.DeploymentRequested)
-	if !ok || p.note(a, e.Deployment) == nil {
+	clear(a.open[len(open):])
+	a.open = open
+	if named || a.state.Deployments[r.Deployment] == nil {
 		return nil
 	}
-	key := idPairKey(a.id, e.Deployment)
-	known, err := get(tx, deploymentIDsTable, key)
-	if err != nil || known != nil {
-		return err
-	}
-	a.live = append(a.live, e.Deployment)
-	a.deployments++
-	return p.b.add(tx, deploymentIDsTable, key, number(a.deployments-1))
+	return p.named(tx, a, a.state.Deployments[r.Deployment], r)
 }
 
-// note remembers that a deployment may have changed, and returns it as the fold knows it now; nil when it does not.
-func (p deployments) note(a *app, id events.ID) *deploy.Deployment {
-	d := a.state.Deployments[id]
-	if d == nil {
+// named notes a deployment that was not open before the event which names it: a new one, or one that is over.
+func (p deployments) named(tx *bolt.Tx, a *app, d *deploy.Deployment, r events.Recorded) error {
+	key := idPairKey(a.id, d.ID)
+	known, err := get(tx, deploymentIDsTable, key)
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		p.note(a, openDeployment{binary.BigEndian.Uint64(known), d})
 		return nil
 	}
-	if p.dirty[a] == nil {
-		p.dirty[a] = map[events.ID]*deploy.Deployment{}
+	if _, ok := r.Event.(events.DeploymentRequested); !ok {
+		return nil
 	}
-	p.dirty[a][id] = d
-	return d
+	o := openDeployment{a.deployments, d}
+	a.deployments++
+	p.note(a, o)
+	if !d.Phase.Final() {
+		a.open = append(a.open, o)
+	}
+	return p.b.add(tx, deploymentIDsTable, key, number(o.ordinal))
+}
+
+func (p deployments) note(a *app, o openDeployment) {
+	if p.dirty[a] == nil {
+		p.dirty[a] = map[uint64]*deploy.Deployment{}
+	}
+	p.dirty[a][o.ordinal] = o.d
 }
 
 // Flush writes what was noted.
 func (p deployments) Flush(tx *bolt.Tx) error {
 	for a, list := range p.dirty {
-		for id, d := range list {
-			ordinal, err := get(tx, deploymentIDsTable, idPairKey(a.id, id))
-			if err != nil {
-				return err
-			}
-			if ordinal == nil {
-				continue // the fold knows it by another way than an event that asked for it
-			}
+		for ordinal, d := range list {
 			payload, err := json.Marshal(d)
 			if err != nil {
-				return fmt.Errorf("store deployment %s: %w", id, err)
+				return fmt.Errorf("store deployment %s: %w", d.ID, err)
 			}
-			key := append(idKey(a.id), ordinal...)
-			if err := p.b.put(tx, deploymentsTable, key, payload); err != nil {
+			if err := p.b.put(tx, deploymentsTable, appKey(a.id, ordinal), payload); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// findOpen lists the deployments of an app that are not over.
+func findOpen(tx *bolt.Tx, a *app) error {
+	for _, d := range a.state.Live() {
+		ordinal, err := get(tx, deploymentIDsTable, idPairKey(a.id, d.ID))
+		if err != nil {
+			return err
+		}
+		if ordinal != nil {
+			a.open = append(a.open, openDeployment{binary.BigEndian.Uint64(ordinal), d})
 		}
 	}
 	return nil

@@ -24,6 +24,7 @@ type file struct {
 	raw  *os.File // another handle, for reading without the memory map
 	fold Fold
 
+	private bool           // nobody reads yet, and it is thrown away when a write fails: no need for copies and stored folds
 	readers sync.WaitGroup // those who may begin a transaction
 
 	// mu is held by the writer while it commits, and by readers while they begin: so that what a reader sees in memory and
@@ -229,10 +230,7 @@ func (f *file) catchUp(tx *bolt.Tx, a *app, after uint64) (err error) {
 		a.state = foldSafely(f.fold, a.state, missed[i])
 		a.unsaved += 256 + len(missed[i].Body)
 	}
-	for _, d := range a.state.Live() {
-		a.live = append(a.live, d.ID)
-	}
-	return nil
+	return findOpen(tx, a)
 }
 
 // length returns how many ordinals an app has in a table.

@@ -19,15 +19,20 @@ type app struct {
 	// Lengths of the app's lists in the file.
 	events, deployments, pushes uint64
 
-	live    []events.ID // deployments that were not over after the last event
-	moment  moment      // what runs; its time is zero when nothing ever ran
-	stored  int         // bytes of the fold in the file; 0 when there is none
-	unsaved int         // bytes of events folded since it was stored
+	open    []openDeployment // those that were not over after the last event
+	moment  moment           // what runs; its time is zero when nothing ever ran
+	stored  int              // bytes of the fold in the file; 0 when there is none
+	unsaved int              // bytes of events folded since it was stored
 }
 
 func (a *app) clone() *app {
 	c := *a
-	c.state, c.live = a.state.Clone(), slices.Clone(a.live)
+	c.state, c.open = a.state.Clone(), slices.Clone(a.open)
+	for i, o := range c.open {
+		if d := c.state.Deployments[o.d.ID]; d != nil {
+			c.open[i].d = d
+		}
+	}
 	return &c
 }
 
@@ -59,7 +64,8 @@ func (p folds) Apply(tx *bolt.Tx, r events.Recorded) error {
 // Flush stores the states whose turn it is; with p.b.saveAll those of all apps that changed since.
 func (p folds) Flush(tx *bolt.Tx) error {
 	for _, a := range p.b.changed() {
-		if a.unsaved == 0 || a.unsaved < storeFactor*a.stored && !p.b.saveAll {
+		due := a.unsaved > storeFactor*a.stored && !p.b.file.private
+		if a.unsaved == 0 || !due && !p.b.saveAll {
 			continue
 		}
 		payload, err := json.Marshal(storedFold{a.id, p.b.state.At.Sequence, a.state})

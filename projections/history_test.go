@@ -235,8 +235,13 @@ func (a *author) request(l *life, intent events.Intent, want map[string]events.T
 		Work: events.Work{Deployment: id, Generation: l.generation}, Intent: intent, Cause: "a test", Want: want,
 		SpecHash: l.spec.Hash(), Mode: events.BuildReuse,
 	}
-	l.open = append(l.open, e)
 	a.add(events.AppSubject(l.id), id, e)
+	if len(l.open) == 3 {
+		old := l.open[0]
+		a.add(events.AppSubject(l.id), old.Deployment, events.DeploymentSuperseded{Work: old.Work, By: id})
+		l.open = l.open[1:]
+	}
+	l.open = append(l.open, e)
 }
 
 func (a *author) advance(l *life, i int) {

@@ -14,7 +14,7 @@ import (
 // these is of another version of Shiplog and is built again.
 //
 //	meta.v1         "state" -> checkpoint, hash of the event there, hash of the stream's first event, seals of all tables (JSON)
-//	events.v1       sequence -> the event: hash, subject, envelope, payload (see codec.go)
+//	events.v1       sequence -> the whole event (see codec.go)
 //	timeline.v1     app, block number -> the sequences of 128 events of the app, 8 bytes each; the last block is shorter
 //	heads.v1        subject -> sequence, hash and id of its last event
 //	folds.v1        app -> the state folded up to some event at or before the checkpoint (JSON); the rest is replayed

@@ -31,7 +31,7 @@ type Options struct {
 	Path   string        // of the file; beside it may stand .lock, .new and .damaged-<n>
 	Log    *slog.Logger  // default slog.Default()
 	Fold   Fold          // default deploy.Evolve
-	Batch  int           // most events in one transaction; default 4096
+	Batch  int           // most events in one transaction; default 16384
 	Settle time.Duration // after so long without an event the file is synced and the folds are stored; default 10 s
 }
 
@@ -77,7 +77,7 @@ func Open(opts Options) (*Store, error) {
 		opts.Fold = deploy.Evolve
 	}
 	if opts.Batch <= 0 {
-		opts.Batch = 4096
+		opts.Batch = 16384
 	}
 	if opts.Settle <= 0 {
 		opts.Settle = 10 * time.Second
@@ -147,7 +147,7 @@ func (s *Store) Wait(ctx context.Context, at events.Position) error {
 		s.mu.RLock()
 		checkpoint, moved, closed := s.status.Checkpoint, s.moved, s.closed
 		s.mu.RUnlock()
-		if at.Compare(checkpoint) <= 0 {
+		if reached(checkpoint, at) {
 			return nil
 		}
 		if closed {

@@ -24,7 +24,7 @@ import (
 var built struct{ shiplog, hello string }
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
+	enginetest.Main(func() int {
 		dir, err := os.MkdirTemp("", "shiplog-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -41,11 +41,11 @@ func TestMain(m *testing.M) {
 			}
 		}
 		return m.Run()
-	}())
+	})
 }
 
-// service is a running `shiplog serve` with a data directory, ports and an engine of its own.
-type service struct {
+// site is a running `shiplog serve` with a data directory, ports and an engine of its own.
+type site struct {
 	t       *testing.T
 	dir     string // data directory
 	url     string
@@ -53,19 +53,20 @@ type service struct {
 	args    []string
 	env     []string
 	token   string
+	engine  string // socket of the container engine
 	cmd     *exec.Cmd
 	log     *os.File
 }
 
 // start runs a service; args are added to its flags. It ends with the test, and so do its ingress and its containers.
-func start(t *testing.T, args ...string) *service {
+func start(t *testing.T, args ...string) *site {
 	t.Helper()
-	s := &service{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data")}
 	listen := freePort(t)
-	s.url, s.ingress = "http://"+listen, freePort(t)
+	s.url, s.ingress, s.engine = "http://"+listen, freePort(t), enginetest.Podman(t)
 	s.args = append([]string{
 		"serve", "--data", s.dir, "--listen", listen, "--ingress", s.ingress, "--registry-listen", freePort(t),
-		"--engine-host", enginetest.Podman(t),
+		"--engine-host", s.engine,
 	}, args...)
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -80,7 +81,7 @@ func start(t *testing.T, args ...string) *service {
 }
 
 // up starts the process and waits until it is ready.
-func (s *service) up() {
+func (s *site) up() {
 	s.t.Helper()
 	s.cmd = exec.Command(built.shiplog, s.args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -103,13 +104,13 @@ func (s *service) up() {
 }
 
 // kill ends the process as a power cut would: nothing is flushed, nothing is told.
-func (s *service) kill() {
+func (s *site) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 }
 
 // down ends the process in order and returns how long that took.
-func (s *service) down() time.Duration {
+func (s *site) down() time.Duration {
 	s.t.Helper()
 	began := time.Now()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -121,7 +122,7 @@ func (s *service) down() time.Duration {
 	return time.Since(began)
 }
 
-func (s *service) end() {
+func (s *site) end() {
 	if s.cmd != nil && s.cmd.ProcessState == nil {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		_ = s.cmd.Wait()
@@ -135,10 +136,8 @@ func (s *service) end() {
 }
 
 // endIngress ends the ingress that the service left running, by the pid it gives itself.
-func (s *service) endIngress() {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.dir, "ingress.sock"))
-	}}}
+func (s *site) endIngress() {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: overSocket(filepath.Join(s.dir, "ingress.sock"))}
 	res, err := client.Get("http://ingress/health")
 	if err != nil {
 		return
@@ -153,7 +152,7 @@ func (s *service) endIngress() {
 }
 
 // shiplog runs a client command and returns what it printed on stdout; it must succeed.
-func (s *service) shiplog(args ...string) string {
+func (s *site) shiplog(args ...string) string {
 	s.t.Helper()
 	out, err := s.try(args...)
 	if err != nil {
@@ -163,7 +162,7 @@ func (s *service) shiplog(args ...string) string {
 }
 
 // try is shiplog for a command that may fail; the error holds what it printed on stderr.
-func (s *service) try(args ...string) (string, error) {
+func (s *site) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, built.shiplog, args...)
@@ -178,7 +177,7 @@ func (s *service) try(args ...string) (string, error) {
 }
 
 // api calls an endpoint and decodes the reply.
-func (s *service) api(method, path string, body, into any) error {
+func (s *site) api(method, path string, body, into any) error {
 	var r io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -194,7 +193,7 @@ func (s *service) api(method, path string, body, into any) error {
 	return err
 }
 
-func (s *service) fetch(method, url string, body io.Reader) ([]byte, error) {
+func (s *site) fetch(method, url string, body io.Reader) ([]byte, error) {
 	req, err := http.NewRequest(method, url, body)
 	if err != nil {
 		return nil, err
@@ -213,7 +212,7 @@ func (s *service) fetch(method, url string, body io.Reader) ([]byte, error) {
 }
 
 // get asks an app through the ingress.
-func (s *service) get(app string) (string, error) {
+func (s *site) get(app string) (string, error) {
 	req, err := http.NewRequest("GET", "http://"+s.ingress+"/", nil)
 	if err != nil {
 		return "", err
@@ -232,7 +231,7 @@ func (s *service) get(app string) (string, error) {
 }
 
 // answers waits until an app answers with that text.
-func (s *service) answers(app, want string) {
+func (s *site) answers(app, want string) {
 	s.t.Helper()
 	s.eventually(app+" answers "+want, 90*time.Second, func() error {
 		got, err := s.get(app)
@@ -244,7 +243,7 @@ func (s *service) answers(app, want string) {
 }
 
 // eventually tries until there is no error.
-func (s *service) eventually(what string, within time.Duration, try func() error) {
+func (s *site) eventually(what string, within time.Duration, try func() error) {
 	s.t.Helper()
 	deadline := time.Now().Add(within)
 	for {
@@ -274,7 +273,7 @@ type event struct {
 }
 
 // timeline returns an app's events, oldest first.
-func (s *service) timeline(app string) []event {
+func (s *site) timeline(app string) []event {
 	s.t.Helper()
 	var all []event
 	for page := 1; ; page++ {
@@ -294,7 +293,7 @@ func (s *service) timeline(app string) []event {
 }
 
 // id returns an app's id.
-func (s *service) id(app string) string {
+func (s *site) id(app string) string {
 	s.t.Helper()
 	var reply struct {
 		Apps []struct {
@@ -314,6 +313,27 @@ func (s *service) id(app string) string {
 	}
 	s.t.Fatalf("no app %s", app)
 	return ""
+}
+
+// ask asks the container engine itself.
+func (s *site) ask(path string, into any) {
+	s.t.Helper()
+	client := &http.Client{Timeout: 20 * time.Second, Transport: overSocket(strings.TrimPrefix(s.engine, "unix://"))}
+	res, err := client.Get("http://engine/v1.40" + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		s.t.Fatalf("the engine's answer to %s: %v", path, err)
+	}
+}
+
+// overSocket is a transport that reaches one socket.
+func overSocket(path string) *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
 }
 
 func freePort(t *testing.T) string {

@@ -3,12 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"shiplog/internal/engine/enginetest"
 )
 
 // The main job, as a person does it: push, push, go back to anything, move on.
@@ -135,7 +135,7 @@ func TestThreePushesDuringOneBuild(t *testing.T) {
 }
 
 // settled waits until nothing is queued or running.
-func (s *service) settled(app string) {
+func (s *site) settled(app string) {
 	s.t.Helper()
 	s.eventually("nothing is under way", 90*time.Second, func() error {
 		var reply struct {
@@ -154,7 +154,7 @@ func (s *service) settled(app string) {
 	})
 }
 
-func (s *service) count(app, kind string) (n int) {
+func (s *site) count(app, kind string) (n int) {
 	s.t.Helper()
 	for _, e := range s.timeline(app) {
 		if e.Type == kind {
@@ -164,7 +164,7 @@ func (s *service) count(app, kind string) (n int) {
 	return n
 }
 
-func (s *service) lastVerdict(app string) (v string) {
+func (s *site) lastVerdict(app string) (v string) {
 	s.t.Helper()
 	for _, e := range s.timeline(app) {
 		if e.Type == "PushJudged" {
@@ -174,28 +174,33 @@ func (s *service) lastVerdict(app string) (v string) {
 	return v
 }
 
+func generation(labels map[string]string) int {
+	n, _ := strconv.Atoi(labels["shiplog.generation"])
+	return n
+}
+
 // runningDigest asks the engine itself, not Shiplog, which image the app's newest container runs.
-func (s *service) runningDigest(app string) string {
+func (s *site) runningDigest(app string) string {
 	s.t.Helper()
-	out := enginetest.Ask(s.t, "/containers/json?"+`filters={"label":["shiplog.name=`+app+`"]}`)
 	var containers []struct {
 		ID      string `json:"Id"`
-		Image   string
 		ImageID string
-		Created int64
+		Labels  map[string]string
 	}
-	if err := json.Unmarshal(out, &containers); err != nil || len(containers) == 0 {
-		s.t.Fatalf("the engine runs nothing of %s: %v %s", app, err, out)
+	s.ask(`/containers/json?filters=`+url.QueryEscape(`{"label":["shiplog.name=`+app+`"]}`), &containers)
+	if len(containers) == 0 {
+		s.t.Fatalf("the engine runs nothing of %s", app)
 	}
 	newest := containers[0]
 	for _, c := range containers {
-		if c.Created > newest.Created {
+		if generation(c.Labels) > generation(newest.Labels) {
 			newest = c
 		}
 	}
 	var image struct{ RepoDigests []string }
-	if err := json.Unmarshal(enginetest.Ask(s.t, "/images/"+newest.ImageID+"/json"), &image); err != nil || len(image.RepoDigests) == 0 {
-		s.t.Fatalf("image of %s: %v", newest.ID, err)
+	s.ask("/images/"+newest.ImageID+"/json", &image)
+	if len(image.RepoDigests) == 0 {
+		s.t.Fatalf("the engine knows no digest of the image of %s", newest.ID)
 	}
 	_, digest, _ := strings.Cut(image.RepoDigests[0], "@")
 	return digest

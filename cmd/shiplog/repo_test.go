@@ -16,7 +16,7 @@ type repo struct {
 }
 
 // clone makes a repository whose remote "shiplog" is the app's.
-func (s *service) clone(app string) *repo {
+func (s *site) clone(app string) *repo {
 	s.t.Helper()
 	r := &repo{t: s.t, dir: s.t.TempDir(), env: append(os.Environ(),
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_TERMINAL_PROMPT=0",

@@ -28,7 +28,7 @@ type Options struct {
 	Secrets  Secrets
 	Hooks    Hooks // nil: webhooks are not found
 
-	// At returns what an app was at a moment; ok is false before its first event. nil: not found.
+	// At returns what an app ran at a moment; ok is false when it ran nothing: not yet, or not any more. nil: not found.
 	At func(ctx context.Context, app events.ID, t time.Time) (then Then, ok bool, err error)
 	// Authenticate returns who a bearer token belongs to.
 	Authenticate func(token string) (events.Actor, bool)

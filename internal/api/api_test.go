@@ -136,7 +136,7 @@ func TestUnavailable(t *testing.T) {
 func TestHistoryBehind(t *testing.T) {
 	d := newDesk(t)
 	_, path := d.create(webGo)
-	d.history.block = make(chan struct{})
+	d.History.Block = make(chan struct{})
 	begin := time.Now()
 	var a appAnswer
 	d.do("POST", path+"/stop", nil, &a)
@@ -156,10 +156,10 @@ func TestIdempotency(t *testing.T) {
 		t.Fatalf("created again: %d %+v", got, second)
 	}
 	app, path := first.App.ID, "/v2/apps/"+string(first.App.ID)
-	d.work(app)
+	d.Work(app)
 	d.ship(path, app, commitB)
 
-	before := len(d.log.All())
+	before := len(d.World.Log.All())
 	var wg sync.WaitGroup
 	ids := make([]events.ID, 8)
 	for i := range ids {
@@ -173,7 +173,7 @@ func TestIdempotency(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	d.work(app)
+	d.Work(app)
 	var late pinAnswer // what it asks for would be refused by now: nothing is before release 1
 	if got := d.call("POST", path+"/pin", `{"rollback":true}`, &late, key...); got != 200 || late.Deployment == nil {
 		t.Fatalf("after it was done: %d", got)
@@ -184,7 +184,7 @@ func TestIdempotency(t *testing.T) {
 		}
 	}
 	pins := 0
-	for _, r := range d.log.All()[before:] {
+	for _, r := range d.World.Log.All()[before:] {
 		if r.Type == "Pinned" {
 			pins++
 		}
@@ -208,7 +208,7 @@ func TestIdempotency(t *testing.T) {
 func TestStopStart(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	var a appAnswer
 	if d.do("POST", path+"/stop", `{"reason":"night"}`, &a); !a.App.Stopped {
 		t.Error("not stopped")
@@ -237,7 +237,7 @@ func TestCancel(t *testing.T) {
 // TestWaitsForPush: an app whose source has nothing yet is made and has no deployment.
 func TestWaitsForPush(t *testing.T) {
 	d := newDesk(t)
-	d.resolver.refs["main"] = events.Target{}
+	d.Git.Refs["main"] = events.Target{}
 	app, path := d.create(webGo)
 	if app.PendingDeployment != nil {
 		t.Errorf("deployment %+v", app.PendingDeployment)
@@ -245,7 +245,7 @@ func TestWaitsForPush(t *testing.T) {
 	if msg := d.refused(422, "unprocessable_entity", "POST", path+"/deployments", nil); !strings.Contains(msg, "push") {
 		t.Errorf("message %q", msg)
 	}
-	d.resolver.err = errors.New("connection refused")
+	d.Git.Err = errors.New("connection refused")
 	if msg := d.refused(422, "unprocessable_entity", "POST", path+"/deployments", nil); !strings.Contains(msg, "web") || !strings.Contains(msg, "connection refused") {
 		t.Errorf("message %q", msg)
 	}
@@ -255,26 +255,26 @@ func TestWaitsForPush(t *testing.T) {
 func TestForceBuild(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	for body, want := range map[string]bool{`null`: true, `{"force_build":true}`: false, `{"force_rebuild":true}`: false, `{"clear_build_cache":true}`: false} {
 		var a deploymentAnswer
 		d.do("POST", path+"/deployments", body, &a)
 		if got := a.Deployment.Components[0].BuildSkipped; got != want {
 			t.Errorf("%s: build skipped = %v", body, got)
 		}
-		d.work(app.ID)
+		d.Work(app.ID)
 	}
 }
 
 func TestQueue(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.do("POST", path+"/deployments", `{"force_build":true}`, nil)
 	d.do("POST", path+"/restart", nil, nil)
 	other := strings.ReplaceAll(webGo, "hello", "other")
 	b, _ := d.create(other)
-	d.order(b.ID, deploy.ClaimBuild{Deployment: b.PendingDeployment.ID, Component: "web", Builder: "b1", Until: d.clock.Add(time.Hour)})
+	d.Order(b.ID, deploy.ClaimBuild{Deployment: b.PendingDeployment.ID, Component: "web", Builder: "b1", Until: d.World.Now().Add(time.Hour)})
 	var q struct {
 		Queue []queued `json:"queue"`
 	}
@@ -292,7 +292,7 @@ func TestQueue(t *testing.T) {
 func TestQuarantine(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.ship(path, app.ID, commitB)
 	var q struct {
 		Quarantined []barred `json:"quarantined"`

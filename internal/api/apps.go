@@ -63,7 +63,7 @@ func (s *server) listApps(w http.ResponseWriter, r *http.Request) error {
 	p := pageOf(r)
 	apps, total, err := s.History.Apps(p.offset(), p.per)
 	if err != nil {
-		return err
+		return behind(err)
 	}
 	list := make([]appObject, 0, len(apps))
 	for _, a := range apps {

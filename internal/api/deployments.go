@@ -31,7 +31,7 @@ func (s *server) listDeployments(w http.ResponseWriter, r *http.Request) error {
 	p := pageOf(r)
 	deployments, total, err := s.History.Deployments(a.ID, p.offset(), p.per)
 	if err != nil {
-		return err
+		return behind(err)
 	}
 	list := make([]deploymentObject, 0, len(deployments))
 	for _, d := range deployments {
@@ -106,7 +106,9 @@ func (s *server) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if d, err = s.deploymentOf(r, res.App); err != nil {
+	if now, err := s.deploymentOf(r, res.App); err == nil {
+		d = now
+	} else if d == nil { // given before, and forgotten since
 		return err
 	}
 	return ok(w, "deployment", deploymentView(res.App, d))

@@ -1,20 +1,19 @@
 package api
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 
 	"shiplog/events"
+	"shiplog/internal/spec"
 )
 
-// change is one difference. From or To is absent where the thing is not there on that side.
-type change struct {
-	Path string `json:"path"` // "services.web.http_port"
-	From any    `json:"from,omitempty"`
-	To   any    `json:"to,omitempty"`
+// targetChange is a component that runs something else. From or To is absent where the component is not there.
+type targetChange struct {
+	Component string        `json:"component"`
+	From      *targetObject `json:"from,omitempty"`
+	To        *targetObject `json:"to,omitempty"`
 }
 
 func (s *server) diffReleases(w http.ResponseWriter, r *http.Request) error {
@@ -37,79 +36,28 @@ func (s *server) diffReleases(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func diffTargets(from, to map[string]events.Target) []change {
-	flat := func(targets map[string]events.Target) map[string]any {
-		out := map[string]any{}
-		for name, t := range targets {
-			flatten(name, plain(targetObject{t.Revision.String(), t.Revision.Commit, t.Image, t.Digest}), out)
+// diffSpecs never returns nil: an answer has a list, if an empty one.
+func diffSpecs(from, to events.Spec) []spec.Change {
+	return append([]spec.Change{}, spec.Diff(from, to)...)
+}
+
+// diffTargets lists the components that differ, by name.
+func diffTargets(from, to map[string]events.Target) []targetChange {
+	was, is := targetViews(from), targetViews(to)
+	all := maps.Clone(was)
+	maps.Copy(all, is)
+	changes := []targetChange{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		c := targetChange{Component: name}
+		if t, ok := was[name]; ok {
+			c.From = &t
 		}
-		return out
-	}
-	return diff(flat(from), flat(to))
-}
-
-func diffSpecs(from, to events.Spec) []change {
-	flat := func(s events.Spec) map[string]any {
-		out := map[string]any{}
-		flatten("", plain(s), out)
-		return out
-	}
-	return diff(flat(from), flat(to))
-}
-
-// diff lists what differs between two flat documents, sorted by path.
-func diff(from, to map[string]any) []change {
-	all := maps.Clone(from)
-	maps.Copy(all, to)
-	changes := []change{}
-	for _, path := range slices.Sorted(maps.Keys(all)) {
-		if from[path] != to[path] {
-			changes = append(changes, change{path, from[path], to[path]})
+		if t, ok := is[name]; ok {
+			c.To = &t
+		}
+		if from[name] != to[name] {
+			changes = append(changes, c)
 		}
 	}
 	return changes
-}
-
-// flatten writes the leaves of a JSON value into out by path. Members of a list go by their name or key where they have
-// one, so that moving one is no change.
-func flatten(path string, v any, out map[string]any) {
-	join := func(name string) string {
-		if path == "" {
-			return name
-		}
-		return path + "." + name
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		for name, member := range v {
-			flatten(join(name), member, out)
-		}
-	case []any:
-		for i, member := range v {
-			name := fmt.Sprint(i)
-			if m, ok := member.(map[string]any); ok {
-				for _, key := range []string{"name", "key", "path"} {
-					if s, ok := m[key].(string); ok {
-						name = s
-						break
-					}
-				}
-			}
-			flatten(join(name), member, out)
-		}
-	default:
-		out[path] = v
-	}
-}
-
-// plain is v as encoding/json would read it back.
-func plain(v any) (out any) {
-	body, err := json.Marshal(v)
-	if err == nil {
-		err = json.Unmarshal(body, &out)
-	}
-	if err != nil {
-		panic(err) // v is plain data
-	}
-	return out
 }

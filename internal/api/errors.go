@@ -45,6 +45,12 @@ func imageGone(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errImageGone, invalid(format, args...))
 }
 
+// behind is the answer when the history cannot be asked: it is being rebuilt, say. Present state and commands do not
+// need it.
+func behind(err error) error {
+	return &failure{http.StatusServiceUnavailable, "service_unavailable", "the history cannot be read now: " + err.Error()}
+}
+
 // statusOf is the status of each kind of refusal.
 var statusOf = map[deploy.Code]int{
 	deploy.CodeNotFound:    http.StatusNotFound,

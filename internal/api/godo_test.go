@@ -4,11 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/digitalocean/godo"
 
 	"shiplog/events"
+	"shiplog/projections"
 )
 
 // client returns the reference client, pointed at the desk.
@@ -24,8 +27,36 @@ func (d *desk) client() *godo.Client {
 }
 
 // TestGodo drives an app's life with the reference client alone, as doctl, CI actions and Terraform do.
-func TestGodo(t *testing.T) {
-	d, ctx := newDesk(t), context.Background()
+func TestGodo(t *testing.T) { drive(t, newDesk(t)) }
+
+// TestGodoOnTheProjection is the same with the history that the service has.
+func TestGodoOnTheProjection(t *testing.T) {
+	d := newDesk(t)
+	store, err := projections.Open(projections.Options{Path: filepath.Join(t.TempDir(), "projection.db"), Log: d.options.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- store.Run(ctx, d.World.Log) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the projection ended: %v", err)
+		}
+		_ = store.Close()
+	})
+	d.options.History = store
+	d.options.At = func(_ context.Context, app events.ID, when time.Time) (Then, bool, error) {
+		at, ok, err := store.At(app, when)
+		return Then(at), ok, err
+	}
+	d.server.Config.Handler = New(d.options)
+	drive(t, d)
+}
+
+func drive(t *testing.T, d *desk) {
+	ctx := context.Background()
 	apps := d.client().Apps
 	must := func(err error) {
 		t.Helper()
@@ -65,7 +96,7 @@ func TestGodo(t *testing.T) {
 		t.Errorf("proposal %+v", proposal)
 	}
 
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 	dep, _, err = apps.GetDeployment(ctx, app.ID, dep.ID)
 	must(err)
 	if dep.Phase != godo.DeploymentPhase_Active || dep.Progress.SuccessSteps != 6 || dep.Services[0].SourceCommitHash != commitA ||
@@ -80,20 +111,20 @@ func TestGodo(t *testing.T) {
 	}
 
 	// An update keeps the commit; update_all_source_versions takes the newest.
-	d.resolver.set("main", events.RefBranch, commitB)
+	d.Git.Set("main", events.RefBranch, commitB)
 	spec.Services[0].HTTPPort = 9090
 	app, _, err = apps.Update(ctx, app.ID, &godo.AppUpdateRequest{Spec: spec})
 	must(err)
 	if c := app.PendingDeployment.Services[0].SourceCommitHash; c != commitA {
 		t.Errorf("an update of the port deploys commit %s", c)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 	app, _, err = apps.Update(ctx, app.ID, &godo.AppUpdateRequest{Spec: spec, UpdateAllSourceVersions: true})
 	must(err)
 	if c := app.PendingDeployment.Services[0].SourceCommitHash; c != commitB {
 		t.Errorf("an update of all sources deploys commit %s", c)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 
 	// An update with the spec of a deployment is a rollback to its release.
 	dep, _, err = apps.GetDeployment(ctx, app.ID, dep.ID)
@@ -109,7 +140,7 @@ func TestGodo(t *testing.T) {
 	if app.Spec.Services[0].Git.Branch != "main" || len(app.Spec.Features) != 0 || app.Spec.Services[0].HTTPPort == 9090 {
 		t.Errorf("spec after it %+v", app.Spec)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 
 	// While pinned a new deployment is refused, a restart is not.
 	_, resp, err = apps.CreateDeployment(ctx, app.ID, &godo.DeploymentCreateRequest{ForceBuild: true})
@@ -122,10 +153,10 @@ func TestGodo(t *testing.T) {
 		restarted.Services[0].Name != "web" {
 		t.Errorf("restart %+v", restarted)
 	}
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 	restarted, _, err = apps.Restart(ctx, app.ID, &godo.AppRestartRequest{Components: []string{"web"}})
 	must(err)
-	d.work(events.ID(app.ID))
+	d.Work(events.ID(app.ID))
 
 	// Lists have pages with absolute links.
 	list, resp, err := apps.ListDeployments(ctx, app.ID, &godo.ListOptions{PerPage: 2})
@@ -144,6 +175,12 @@ func TestGodo(t *testing.T) {
 		t.Errorf("apps %v", all)
 	}
 
+	path := "/v2/apps/" + app.ID
+	for _, p := range []string{"/releases", "/timeline?per_page=100", "/at", "/releases/1/diff/2", "/logs?type=BUILD"} {
+		if p != "/at" || d.options.At != nil {
+			d.do("GET", path+p, nil, nil)
+		}
+	}
 	if regions, _, err := apps.ListRegions(ctx); err != nil || len(regions) != 1 || !regions[0].Default {
 		t.Errorf("regions %v %v", regions, err)
 	}

@@ -47,7 +47,7 @@ func (s *server) deployment(a deploy.App, id events.ID) (*deploy.Deployment, err
 	}
 	d, ok, err := s.History.Deployment(a.ID, id)
 	if err != nil {
-		return nil, err
+		return nil, behind(err)
 	}
 	if !ok {
 		return nil, notFound("app %s has no deployment %s", a.Name, id)

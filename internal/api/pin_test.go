@@ -14,14 +14,14 @@ import (
 func TestPinRef(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.ship(path, app.ID, commitB)
 	d.ship(path, app.ID, commitC)
-	d.resolver.set("v1", events.RefTag, commitB) // a tag of a release's name
-	d.resolver.set("v9", events.RefTag, commitA)
-	d.resolver.set("next", events.RefBranch, "dddddddddddddddddddddddddddddddddddddddd")
-	d.resolver.set("ddddddd", events.RefCommit, "dddddddddddddddddddddddddddddddddddddddd")
-	a := d.state(app.ID)
+	d.Git.Set("v1", events.RefTag, commitB) // a tag of a release's name
+	d.Git.Set("v9", events.RefTag, commitA)
+	d.Git.Set("next", events.RefBranch, "dddddddddddddddddddddddddddddddddddddddd")
+	d.Git.Set("ddddddd", events.RefCommit, "dddddddddddddddddddddddddddddddddddddddd")
+	a := d.State(app.ID)
 	digestB := digestOf("web", commitB)
 
 	for _, tt := range []struct {
@@ -55,9 +55,9 @@ func TestPinRef(t *testing.T) {
 		{"branch:next", events.RefBranch, "dddddddddddddddddddddddddddddddddddddddd", true, ""},
 		{"nowhere", "", "", true, "nowhere"},
 	} {
-		asked := d.resolver.asked
+		asked := d.Git.Asked
 		cmd, note, err := (&server{Options: d.options}).choose(t.Context(), a, pinRequest{Ref: tt.ref})
-		if asks := d.resolver.asked > asked; asks != tt.asks {
+		if asks := d.Git.Asked > asked; asks != tt.asks {
 			t.Errorf("%s: asked the git server: %v", tt.ref, asks)
 		}
 		if tt.kind == "" {
@@ -86,8 +86,8 @@ func TestPinComponents(t *testing.T) {
 		           {"name":"cache","image":{"repository":"valkey","tag":"8"}}]}`
 	d := newDesk(t)
 	app, path := d.create(spec)
-	d.work(app.ID)
-	a := d.state(app.ID)
+	d.Work(app.ID)
+	a := d.State(app.ID)
 	if len(a.Releases) != 1 {
 		t.Fatalf("%d releases", len(a.Releases))
 	}
@@ -126,23 +126,23 @@ func TestPinComponents(t *testing.T) {
 func TestRollback(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.ship(path, app.ID, commitB)
 	d.ship(path, app.ID, commitC)
 
-	d.resolver.err = errors.New("the git server is down")
-	asked := d.resolver.asked
+	d.Git.Err = errors.New("the git server is down")
+	asked := d.Git.Asked
 	var p pinAnswer
-	d.do("POST", path+"/pin", map[string]any{"rollback": true, "reason": "c loses orders", "expires_at": d.clock.Add(time.Hour)}, &p)
+	d.do("POST", path+"/pin", map[string]any{"rollback": true, "reason": "c loses orders", "expires_at": d.World.Now().Add(time.Hour)}, &p)
 	if p.Pin.Ref != "v2" || p.Pin.Kind != events.RefRelease || p.Pin.Reason != "c loses orders" || p.Pin.By != admin || p.Pin.ExpiresAt.IsZero() ||
 		p.Deployment.CauseDetails.Type != "MANUAL_ROLLBACK" || !p.Deployment.Components[0].BuildSkipped || p.Deployment.Cause != "rollback to v2" ||
 		p.Undo == nil || p.Undo.Action != "revert" {
 		t.Fatalf("rollback %+v %+v undo %+v", p.Pin, p.Deployment, p.Undo)
 	}
-	if d.resolver.asked != asked {
+	if d.Git.Asked != asked {
 		t.Error("a rollback asked the git server")
 	}
-	d.work(app.ID)
+	d.Work(app.ID)
 
 	// Back again is a further step back, not to the bad one.
 	var q pinAnswer
@@ -150,7 +150,7 @@ func TestRollback(t *testing.T) {
 	if q.Pin.Ref != "v1" || q.Undo == nil || q.Undo.Action != "pin" || q.Undo.Ref != "v2" {
 		t.Fatalf("second rollback to %+v, undo %+v", q.Pin, q.Undo)
 	}
-	d.work(app.ID)
+	d.Work(app.ID)
 	if msg := d.refused(422, "unprocessable_entity", "POST", path+"/pin", `{"rollback":true}`); !strings.Contains(msg, "no release before v1") {
 		t.Errorf("third: %s", msg)
 	}
@@ -159,7 +159,7 @@ func TestRollback(t *testing.T) {
 	if !strings.Contains(msg, "v1") || !strings.Contains(msg, "shiplog unpin hello") {
 		t.Errorf("refusal %q", msg)
 	}
-	releases := d.state(app.ID).Releases
+	releases := d.State(app.ID).Releases
 	d.refused(409, "app_pinned", "POST", path+"/rollback", map[string]any{"deployment_id": releases[2].Deployment})
 
 	var back deploymentAnswer
@@ -167,8 +167,8 @@ func TestRollback(t *testing.T) {
 	if back.Deployment.CauseDetails.UserAction.Name != "REVERT_APP_ROLLBACK" || back.Deployment.Components[0].Commit != commitC {
 		t.Errorf("revert %+v", back.Deployment)
 	}
-	d.work(app.ID)
-	if a := d.state(app.ID); len(a.Pins) != 0 || a.Serving["web"].Target.Revision.Commit != commitC {
+	d.Work(app.ID)
+	if a := d.State(app.ID); len(a.Pins) != 0 || a.Serving["web"].Target.Revision.Commit != commitC {
 		t.Errorf("after revert: pins %v, serving %v", a.Pins, a.Serving)
 	}
 	d.refused(422, "unprocessable_entity", "POST", path+"/pin", `{"ref":"v3","rollback":true,"component":"web","expires_at":"2001-01-01T00:00:00Z"}`)
@@ -178,17 +178,17 @@ func TestRollback(t *testing.T) {
 func TestRollbackEndpoint(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
-	first := d.state(app.ID).Releases[0].Deployment
+	d.Work(app.ID)
+	first := d.State(app.ID).Releases[0].Deployment
 	d.ship(path, app.ID, commitB)
-	second := d.state(app.ID).Releases[1].Deployment
-	d.resolver.set("main", events.RefBranch, commitC)
+	second := d.State(app.ID).Releases[1].Deployment
+	d.Git.Set("main", events.RefBranch, commitC)
 	var a deploymentAnswer
 	d.do("POST", path+"/deployments", nil, &a)
 	failedOne := a.Deployment.ID
-	d.order(app.ID, deploy.FailDeployment{Deployment: failedOne, Component: "web", Step: "build", Reason: "exit 1"})
+	d.Order(app.ID, deploy.FailDeployment{Deployment: failedOne, Component: "web", Step: "build", Reason: "exit 1"})
 	d.do("POST", path+"/restart", nil, &a)
-	d.work(app.ID)
+	d.Work(app.ID)
 	restart := a.Deployment.ID
 
 	validate := func(id events.ID) string {
@@ -207,7 +207,7 @@ func TestRollbackEndpoint(t *testing.T) {
 		}
 		return "valid"
 	}
-	before := len(d.log.All())
+	before := len(d.World.Log.All())
 	for id, want := range map[events.ID]string{
 		first: "valid", second: "incompatible_result", restart: "incompatible_result", failedOne: "incompatible_phase",
 	} {
@@ -216,7 +216,7 @@ func TestRollbackEndpoint(t *testing.T) {
 		}
 	}
 	d.refused(404, "not_found", "POST", path+"/rollback/validate", map[string]any{"deployment_id": events.NewID()})
-	if len(d.log.All()) != before {
+	if len(d.World.Log.All()) != before {
 		t.Error("a dry run wrote to the log")
 	}
 	d.refused(422, "unprocessable_entity", "POST", path+"/rollback", map[string]any{"deployment_id": failedOne})
@@ -225,19 +225,19 @@ func TestRollbackEndpoint(t *testing.T) {
 	if a.Deployment.ClonedFrom != first || a.Deployment.CauseDetails.Type != "MANUAL_ROLLBACK" {
 		t.Errorf("rollback %+v", a.Deployment)
 	}
-	d.work(app.ID)
+	d.Work(app.ID)
 	if got := validate(second); got != "app_pinned" {
 		t.Errorf("validate while pinned: %s", got)
 	}
 	if got := d.call("POST", path+"/rollback/commit", nil, nil); got != 200 {
 		t.Errorf("commit: %d", got)
 	}
-	if s := d.state(app.ID); len(s.Pins) != 0 || s.Serving["web"].Target.Revision.Commit != commitA {
+	if s := d.State(app.ID); len(s.Pins) != 0 || s.Serving["web"].Target.Revision.Commit != commitA {
 		t.Errorf("after commit: %v %v", s.Pins, s.Serving)
 	}
 	d.do("POST", path+"/rollback", map[string]any{"deployment_id": second, "skip_pin": true}, &a)
-	d.work(app.ID)
-	if s := d.state(app.ID); len(s.Pins) != 0 || s.Serving["web"].Target.Revision.Commit != commitB {
+	d.Work(app.ID)
+	if s := d.State(app.ID); len(s.Pins) != 0 || s.Serving["web"].Target.Revision.Commit != commitB {
 		t.Errorf("after skip_pin: %v %v", s.Pins, s.Serving)
 	}
 }
@@ -246,17 +246,17 @@ func TestRollbackEndpoint(t *testing.T) {
 func TestRollbackToRemovedImage(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
-	first := d.state(app.ID).Releases[0].Deployment
+	d.Work(app.ID)
+	first := d.State(app.ID).Releases[0].Deployment
 	d.ship(path, app.ID, commitB)
-	a := d.state(app.ID)
-	seal := events.Draft{ID: events.NewID(), At: d.tick(), Actor: events.Self, Cause: "collector", Event: events.ImageRemoved{Component: "web", Digest: digestOf("web", commitA)}}
-	if _, err := d.log.Append(t.Context(), events.Append{Subject: events.AppSubject(app.ID), Expect: a.Head, Events: []events.Draft{seal}}); err != nil {
+	a := d.State(app.ID)
+	seal := events.Draft{ID: events.NewID(), At: d.World.Now(), Actor: events.Self, Cause: "collector", Event: events.ImageRemoved{Component: "web", Digest: digestOf("web", commitA)}}
+	if _, err := d.World.Log.Append(t.Context(), events.Append{Subject: events.AppSubject(app.ID), Expect: a.Head, Events: []events.Draft{seal}}); err != nil {
 		t.Fatal(err)
 	}
-	d.handler = deploy.NewHandler(d.log, nil)
-	d.order(app.ID, deploy.StopApp{}) // any order: it makes the first handler's memory stale, as another process would
-	d.order(app.ID, deploy.StartApp{})
+	d.Handler = deploy.NewHandler(d.World.Log, nil)
+	d.Order(app.ID, deploy.StopApp{}) // any order: it makes the first handler's memory stale, as another process would
+	d.Order(app.ID, deploy.StartApp{})
 	d.do("POST", path+"/stop", nil, nil)
 	d.do("POST", path+"/start", nil, nil)
 	for _, body := range []string{`{"ref":"v1"}`, `{"rollback":true}`, `{"ref":"` + string(digestOf("web", commitA)) + `"}`} {
@@ -280,8 +280,8 @@ func TestRollbackToRemovedImage(t *testing.T) {
 func TestRollbackNeverBuilds(t *testing.T) {
 	d := newDesk(t)
 	app, path := d.create(webGo)
-	d.work(app.ID)
-	d.resolver.set("fix", events.RefBranch, commitC)
+	d.Work(app.ID)
+	d.Git.Set("fix", events.RefBranch, commitC)
 	if msg := d.refused(422, "unprocessable_entity", "POST", path+"/pin", `{"ref":"fix","rollback":true}`); !strings.Contains(msg, "shiplog pin hello fix builds it") {
 		t.Errorf("message %q", msg)
 	}
@@ -290,7 +290,7 @@ func TestRollbackNeverBuilds(t *testing.T) {
 	if p.Deployment.CauseDetails.Type != "MANUAL" || p.Deployment.Progress.PendingSteps != 6 {
 		t.Errorf("pin %+v", p.Deployment)
 	}
-	d.work(app.ID)
+	d.Work(app.ID)
 	d.do("DELETE", path+"/pin", nil, nil)
 	d.refused(422, "unprocessable_entity", "DELETE", path+"/pin", nil)
 }

@@ -43,6 +43,9 @@ func (s *server) asked(ctx context.Context, a deploy.App, component, ref string)
 	case len(found) == 0 && firstErr == nil:
 		return deploy.PinTo{}, "", invalid("app %s has no component that %s could be of", a.Name, ref)
 	case len(found) == 0:
+		if _, _, ok := releaseNumber(ref); ok && len(a.Releases) > 0 {
+			firstErr = invalid("app %s has no release %s (the newest is v%d), and %v", a.Name, ref, len(a.Releases), firstErr)
+		}
 		return deploy.PinTo{}, "", firstErr
 	case len(found) > 1:
 		return deploy.PinTo{}, "", invalid("%s is in %s and in %s: say which component is meant (--component)", ref, found[0].source, found[1].source)

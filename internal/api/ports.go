@@ -67,10 +67,16 @@ type RunLine struct {
 	Text      string
 }
 
-// Then is what an app was at a moment in the past.
+// Then is what an app ran at a moment in the past. It has the fields of projections.At, and converts from it.
 type Then struct {
-	App   deploy.App   // as it was folded then
-	Event events.ID    // the last event before the moment
-	Actor events.Actor // who caused that event
-	At    time.Time    // when that event was
+	Release    int                      // its number; a restart has that of the release it restarted
+	Deployment events.ID                // the one that served
+	Have       map[string]events.Target // by component
+	SpecHash   events.SpecHash
+	Spec       events.Spec           // the configuration it ran with
+	Pin        *deploy.Pin           // the app's pin, or its only one; nil when it was not pinned
+	Pins       map[string]deploy.Pin // by component, "" is the app's
+	Actor      events.Actor          // who asked for the deployment
+	Since      time.Time             // when the deployment went live
+	Stopped    bool                  // it was stopped: nothing ran, and this is what would have
 }

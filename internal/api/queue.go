@@ -31,7 +31,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	for offset := 0; ; offset += maxPerPage {
 		apps, total, err := s.History.Apps(offset, maxPerPage)
 		if err != nil {
-			return err
+			return behind(err)
 		}
 		for _, a := range apps {
 			list = append(list, queueOf(a)...)

@@ -49,7 +49,7 @@ func (s *server) listReleases(w http.ResponseWriter, r *http.Request) error {
 	p := pageOf(r)
 	releases, total, err := s.History.Releases(a.ID, p.offset(), p.per)
 	if err != nil {
-		return err
+		return behind(err)
 	}
 	list := make([]releaseObject, 0, len(releases))
 	for _, rel := range releases {

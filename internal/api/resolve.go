@@ -49,5 +49,5 @@ func unresolved(c events.Component, what string, err error) error {
 	if errors.As(err, &refusal) {
 		return err
 	}
-	return invalid("%s of component %s is not known: %v", what, c.Name, err)
+	return invalid("cannot find %s in the source of component %s: %v", what, c.Name, err)
 }

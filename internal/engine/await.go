@@ -27,7 +27,7 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 		now, err := r.inspect(ctx, i.ID)
 		switch {
 		case ctx.Err() != nil:
-			return i, context.Cause(ctx)
+			return i, r.interrupted(ctx, i)
 		case errors.Is(err, errGone):
 			return i, &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was removed from outside"}
 		case err != nil:
@@ -53,10 +53,20 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return i, context.Cause(ctx)
+			return i, r.interrupted(ctx, i)
 		case <-time.After(min(max(waited/10, firstPause), time.Second, p.limit-waited)):
 		}
 	}
+}
+
+// interrupted describes an instance that could not be waited for any longer: for another one's failure, the deadline's or
+// the caller's sake.
+func (r *rolling) interrupted(ctx context.Context, i Instance) error {
+	cause := context.Cause(ctx)
+	if un := (*Unhealthy)(nil); errors.As(cause, &un) {
+		return cause
+	}
+	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was not ready when the rollout was ended: " + cause.Error(), Log: r.tail(ctx, i.ID), Err: cause}
 }
 
 // ended describes an instance that did not keep running.

@@ -36,10 +36,14 @@ const (
 // AUDIT_WRITE and FSETID.
 var capabilities = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
 
+func instanceName(r Rollout, index int) string {
+	return fmt.Sprintf("%s-%s-g%d-%d", r.AppName, r.Component, r.Generation, index)
+}
+
 // create makes the container of one instance, without starting it. image is the local name.
 func (d *Docker) create(ctx context.Context, r Rollout, index int, image string) (Instance, error) {
 	opts := client.ContainerCreateOptions{
-		Name:       fmt.Sprintf("%s-%s-g%d-%d", r.AppName, r.Component, r.Generation, index),
+		Name:       instanceName(r, index),
 		Config:     d.config(r, index, image),
 		HostConfig: d.hostConfig(r),
 		NetworkingConfig: &dockernet.NetworkingConfig{EndpointsConfig: map[string]*dockernet.EndpointSettings{
@@ -51,8 +55,8 @@ func (d *Docker) create(ctx context.Context, r Rollout, index int, image string)
 		opts.Name += "-" + strings.TrimPrefix(network(r.App), "shiplog-")
 		created, err = d.api.ContainerCreate(ctx, opts)
 	}
-	if err != nil && !d.noInit && strings.Contains(err.Error(), "init binary") { // Podman without catatonit
-		d.noInit = true
+	if err != nil && !d.noInit.Load() && strings.Contains(err.Error(), "init binary") { // Podman without catatonit
+		d.noInit.Store(true)
 		d.log.Warn("the container engine has no init for containers: processes that an app leaves behind stay as zombies (on Debian, install catatonit)")
 		return d.create(ctx, r, index, image)
 	}
@@ -113,8 +117,11 @@ func (d *Docker) hostConfig(r Rollout) *container.HostConfig {
 		LogConfig:     container.LogConfig{Config: d.logs},
 		Resources:     container.Resources{Memory: r.memory(), PidsLimit: &pids, Ulimits: ulimits()},
 	}
-	if !d.noInit {
+	if !d.noInit.Load() {
 		h.Init = &init
+	}
+	if d.pod != nil {
+		h.RestartPolicy.Name = container.RestartPolicyAlways // the one that podman-restart.service obeys after a reboot
 	}
 	return h
 }

@@ -9,11 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 )
 
@@ -34,7 +33,7 @@ type Docker struct {
 	log      *slog.Logger
 	info     Info
 	logs     map[string]string // options of the log driver that keep logs small
-	noInit   bool              // the engine has no init to put into containers
+	noInit   atomic.Bool       // the engine has no init to put into containers
 	digests  sync.Map          // image id and digest, as one string: seen to belong together
 }
 
@@ -103,6 +102,27 @@ func open(ctx context.Context, host string, opts Options) (*Docker, error) {
 
 // identify fills in what the container engine is and can do.
 func (d *Docker) identify(ctx context.Context) error {
+	if _, err := d.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		return err
+	}
+	d.info.API = d.api.ClientVersion()
+	pod := newLibpod(d.api)
+	i, err := pod.info(ctx)
+	if pe := (*podmanError)(nil); errors.As(err, &pe) { // no such API: it is Docker
+		pod.http.CloseIdleConnections()
+		return d.identifyDocker(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	d.pod = pod
+	d.info.Name, d.info.Version, d.info.Warnings = "podman", i.Version.Version, i.warnings()
+	d.logs = rotation(i.Host.LogDriver)
+	pod.mixed = i.Host.NetworkBackend != "netavark"
+	return nil
+}
+
+func (d *Docker) identifyDocker(ctx context.Context) error {
 	v, err := d.api.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		return err
@@ -111,30 +131,12 @@ func (d *Docker) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.info = Info{Name: "docker", Version: v.Version, API: d.api.ClientVersion(), Warnings: runtimeWarnings(v.Components)}
+	d.info.Name, d.info.Version = "docker", v.Version
+	d.logs = rotation(i.Info.LoggingDriver)
 	for _, c := range v.Components {
-		if strings.HasPrefix(c.Name, "Podman") {
-			d.info.Name, d.info.Version = "podman", c.Version
-			d.pod = newLibpod(d.api)
-		}
+		d.info.Warnings = append(d.info.Warnings, runtimeWarnings(c.Name, c.Version)...)
 	}
-	driver := i.Info.LoggingDriver
-	if d.pod != nil {
-		p, err := d.pod.info(ctx)
-		if err != nil {
-			return err
-		}
-		driver = p.Host.LogDriver
-		if p.Host.Security.Rootless {
-			i.Info.SecurityOptions = append(i.Info.SecurityOptions, "name=rootless")
-		}
-		if p.Host.NetworkBackend != "netavark" {
-			d.info.Warnings = append(d.info.Warnings, "Podman uses "+p.Host.NetworkBackend+" for networks, which does not keep apps apart: install netavark and aardvark-dns")
-			d.pod.mixed = true
-		}
-	}
-	d.logs = rotation(driver)
-	d.info.Warnings = append(d.info.Warnings, engineWarnings(i.Info)...)
+	d.info.Warnings = append(d.info.Warnings, dockerWarnings(i.Info)...)
 	return nil
 }
 
@@ -172,30 +174,4 @@ func rotation(driver string) map[string]string {
 	default:
 		return nil
 	}
-}
-
-// engineWarnings says what of our promises this engine does not keep.
-func engineWarnings(i system.Info) []string {
-	var w []string
-	has := func(option string) bool {
-		for _, o := range i.SecurityOptions {
-			if strings.Contains(o, option) {
-				return true
-			}
-		}
-		return false
-	}
-	if has("name=rootless") {
-		w = append(w, "the container engine is rootless: its containers' addresses cannot be reached from here; run it as root")
-	}
-	if !has("name=seccomp") || has("profile=unconfined") {
-		w = append(w, "the container engine confines no system calls: enable seccomp")
-	}
-	if !i.MemoryLimit {
-		w = append(w, "the kernel's memory controller is off: an app can take all memory")
-	}
-	if !i.PidsLimit {
-		w = append(w, "the kernel's pids controller is off: an app can take all process ids")
-	}
-	return w
 }

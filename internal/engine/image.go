@@ -112,7 +112,7 @@ func (d *Docker) pull(ctx context.Context, image Image, progress io.Writer) erro
 func (d *Docker) pullFailed(image Image, err error) error {
 	action := "pull " + image.Ref()
 	text := strings.ToLower(err.Error())
-	for _, sign := range []string{"manifest unknown", "name unknown", "not found", "does not match", "unexpected digest", "manifest invalid"} {
+	for _, sign := range []string{"manifest unknown", "name unknown", "not found", "does not match", "unexpected digest", "verification failed", "manifest invalid"} {
 		if cerrdefs.IsNotFound(err) || strings.Contains(text, sign) {
 			return fmt.Errorf("%s: %w: %w", action, ErrNoImage, err)
 		}

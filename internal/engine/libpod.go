@@ -33,12 +33,22 @@ func newLibpod(api *client.Client) *libpod {
 // podmanInfo is the part of GET /info that we need.
 type podmanInfo struct {
 	Host struct {
-		NetworkBackend string `json:"networkBackend"`
-		LogDriver      string `json:"logDriver"`
-		Security       struct {
+		NetworkBackend string   `json:"networkBackend"`
+		LogDriver      string   `json:"logDriver"`
+		CgroupVersion  string   `json:"cgroupVersion"`
+		Controllers    []string `json:"cgroupControllers"`
+		Runtime        struct {
+			Name    string `json:"name"`
+			Version string `json:"version"`
+		} `json:"ociRuntime"`
+		Security struct {
 			Rootless bool `json:"rootless"`
+			Seccomp  bool `json:"seccompEnabled"`
 		} `json:"security"`
 	} `json:"host"`
+	Version struct {
+		Version string `json:"Version"`
+	} `json:"version"`
 }
 
 func (p *libpod) info(ctx context.Context) (podmanInfo, error) {

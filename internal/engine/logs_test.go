@@ -36,10 +36,10 @@ func TestLogs(t *testing.T) {
 		if time.Since(line.At).Abs() > time.Minute {
 			t.Errorf("written at %v", line.At)
 		}
-		seen[line.Component+" "+line.Instance+" "+line.Text]++
+		seen[line.Component+" "+strings.TrimPrefix(line.Instance, b.name)+" "+line.Text]++
 	}
 	want := map[string]int{
-		"web shop-web-g1-1 testapp v1 starts": 1, "web shop-web-g1-2 testapp v1 starts": 1, "api shop-api-g2-1 testapp v2 starts": 1,
+		"web -web-g1-1 testapp v1 starts": 1, "web -web-g1-2 testapp v1 starts": 1, "api -api-g2-1 testapp v2 starts": 1,
 	}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("%v", seen)
@@ -48,7 +48,7 @@ func TestLogs(t *testing.T) {
 		opts  LogOptions
 		lines int
 	}{
-		{LogOptions{Component: "web"}, 2}, {LogOptions{Component: "api"}, 1}, {LogOptions{Component: "none"}, 0}, {LogOptions{Instance: "shop-web-g1-2"}, 1},
+		{LogOptions{Component: "web"}, 2}, {LogOptions{Component: "api"}, 1}, {LogOptions{Component: "none"}, 0}, {LogOptions{Instance: b.name + "-web-g1-2"}, 1},
 		{LogOptions{Tail: 2}, 2}, {LogOptions{Tail: 100}, 3}, {LogOptions{Since: time.Now().Add(time.Hour)}, 0}, {LogOptions{Since: time.Now().Add(-time.Hour)}, 3},
 	} {
 		if got := strings.Count(logText(t, b, tt.opts), "\n"); got != tt.lines {
@@ -83,7 +83,7 @@ func TestLogsFollow(t *testing.T) {
 			next := b.rollout("web", 2)
 			next.Env["TICK"] = "30ms"
 			b.roll(next)
-		case stage == 2 && len(got["shop-web-g2-1"]) == 20:
+		case stage == 2 && len(got[b.name+"-web-g2-1"]) == 20:
 			cancel()
 		}
 	}

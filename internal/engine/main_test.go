@@ -3,6 +3,8 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,12 +26,18 @@ import (
 	"shiplog/internal/registry"
 )
 
-// One Podman and one registry serve all tests of the package; every test is a Shiplog instance of its own.
-var podman *enginetest.Server
+// One Podman and one registry serve all tests of the package; every test is a Shiplog instance of its own. With
+// SHIPLOG_TEST_ENGINE=unix:///… another container engine of this machine serves them, Docker for instance; nothing is
+// isolated then but by names.
+var engineHost = os.Getenv("SHIPLOG_TEST_ENGINE")
 
 func TestMain(m *testing.M) {
+	if engineHost != "" {
+		os.Exit(runTests(m))
+	}
 	enginetest.Main(func() int {
 		dir, err := os.MkdirTemp("/dev/shm", "engine-")
+		var podman *enginetest.Server
 		if err == nil {
 			podman, err = enginetest.Start(context.Background(), dir)
 		}
@@ -37,7 +45,8 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		code := m.Run()
+		engineHost = podman.Host
+		code := runTests(m)
 		if err := podman.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -46,41 +55,85 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// bench is a test's engine, registry and app.
-type bench struct {
-	*Docker
-	t     *testing.T
-	app   events.ID
-	image Image
-	host  string // of the registry
-	reg   *registry.Registry
+func runTests(m *testing.M) int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil { // they mostly wait
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
+
+// shared is a registry, and an image that is pulled already, for the tests to which it does not matter.
+type shared struct {
+	reg   *registry.Registry
+	host  string // of the registry
+	image Image
+}
+
+var setup = sync.OnceValues(func() (*shared, error) {
+	dir, err := os.MkdirTemp("/dev/shm", "registry-") // the tests' own /dev/shm: it goes when they end
+	if err != nil {
+		return nil, err
+	}
+	s := &shared{}
+	if s.reg, err = registry.Open(registry.Options{Dir: dir}); err != nil {
+		return nil, err
+	}
+	s.host = strings.TrimPrefix(httptest.NewServer(s.reg).URL, "http://")
+	if s.image, err = s.push("shared/web", "shared"); err != nil {
+		return nil, err
+	}
+	d, err := Open(context.Background(), Options{Host: engineHost, Instance: "shared"})
+	if err != nil {
+		return nil, err
+	}
+	return s, errors.Join(d.Pull(context.Background(), s.image, io.Discard), d.Close())
+})
 
 var buildApp = sync.OnceValues[v1.Image, error](enginetest.TestApp)
 
-// newBench gives a test an engine with the app's image pulled, and checks at its end that nothing is left of its apps.
+// push pushes an image that no other label has.
+func (s *shared) push(repository, label string) (Image, error) {
+	img, err := buildApp()
+	if err != nil {
+		return Image{}, err
+	}
+	if img, err = enginetest.Label(img, label); err != nil {
+		return Image{}, err
+	}
+	i := Image{Repository: s.host + "/" + repository, Plain: true}
+	i.User, i.Password = s.reg.Credentials()
+	i.Digest, err = enginetest.Push(img, i.Repository, i.User, i.Password)
+	return i, err
+}
+
+// bench is a test's engine and app.
+type bench struct {
+	*Docker
+	*shared
+	t    *testing.T
+	app  events.ID
+	name string // of the app
+}
+
+// newBench gives a test an engine that is a Shiplog of its own, and checks at its end that nothing is left of its apps.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, app: events.NewID()}
-	reg, err := registry.Open(registry.Options{Dir: t.TempDir()})
+	s, err := setup()
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(reg)
-	t.Cleanup(srv.Close)
-	b.reg, b.host = reg, strings.TrimPrefix(srv.URL, "http://")
+	b := &bench{shared: s, t: t, app: events.NewID()}
+	b.name = "shop-" + string(b.app)[:6]
 	b.Docker = b.open()
-	b.image = b.push("web")
-	if err := b.Pull(t.Context(), b.image, io.Discard); err != nil {
-		t.Fatal(err)
-	}
 	return b
 }
 
 // open returns another engine value for the same Shiplog instance, as after a restart.
 func (b *bench) open() *Docker {
 	b.t.Helper()
-	d, err := Open(b.t.Context(), Options{Host: podman.Host, Instance: "t-" + strings.ReplaceAll(string(b.app), "-", "")[:12]})
+	d, err := Open(b.t.Context(), Options{Host: engineHost, Instance: "t-" + strings.ReplaceAll(string(b.app), "-", "")[:12]})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -88,30 +141,21 @@ func (b *bench) open() *Docker {
 	return d
 }
 
-// push pushes an image of its own for a component.
+// push pushes an image of the test's own.
 func (b *bench) push(component string) Image {
 	b.t.Helper()
-	img, err := buildApp()
+	i, err := b.shared.push(string(b.app)+"/"+component, b.t.Name()+component)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if img, err = enginetest.Label(img, b.t.Name()+component); err != nil {
-		b.t.Fatal(err)
-	}
-	repo := b.host + "/" + string(b.app) + "/" + component
-	user, password := b.reg.Credentials()
-	digest, err := enginetest.Push(img, repo, user, password)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return Image{Repository: repo, Digest: digest, User: user, Password: password, Plain: true}
+	return i
 }
 
 // rollout is one of the test's app. It is removed at the end of the test.
 func (b *bench) rollout(component string, generation uint64) Rollout {
 	b.removeAtEnd(b.app)
 	return Rollout{
-		App: b.app, AppName: "shop", Component: component, Deployment: events.NewID(), Generation: generation,
+		App: b.app, AppName: b.name, Component: component, Deployment: events.NewID(), Generation: generation,
 		Image: b.image, Port: 8080, Count: 1, Env: map[string]string{"VERSION": fmt.Sprint("v", generation)},
 	}
 }

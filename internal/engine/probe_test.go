@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/moby/moby/api/types/system"
-
 	"shiplog/events"
 )
 
@@ -81,7 +79,7 @@ func TestRuntimeWarnings(t *testing.T) {
 		{"OCI Runtime (crun)", "crun version 1.25.1\nspec: 1.0.0", ""},
 		{"containerd", "1.0.0", ""}, {"runc", "unknown", ""},
 	} {
-		got := strings.Join(runtimeWarnings([]system.ComponentVersion{{Name: tt.name, Version: tt.version}}), "")
+		got := strings.Join(runtimeWarnings(tt.name, tt.version), "")
 		if (got == "") != (tt.warns == "") || !strings.HasPrefix(got, tt.warns) {
 			t.Errorf("%s %q: %q", tt.name, tt.version, got)
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ func (d *Docker) Roll(ctx context.Context, r Rollout, progress io.Writer) ([]Ins
 	if err != nil {
 		return nil, err
 	}
-	roll := &rolling{Docker: d, Rollout: r, image: image, progress: &lines{w: progress}, slots: make(chan struct{}, atOnce)}
+	roll := &rolling{Docker: d, Rollout: r, image: image, progress: &lines{w: progress}, slots: make(chan struct{}, atOnce), mine: map[string]bool{}}
 	return roll.run(ctx, have)
 }
 
@@ -45,19 +47,10 @@ func (r Rollout) check() error {
 
 func (r Rollout) memory() int64 { return cmp.Or(r.Memory, DefaultMemory) }
 
-// generation returns what is there of this component and generation, by index.
-func (d *Docker) generation(ctx context.Context, r Rollout) (map[int]Instance, error) {
+// generation returns what is there of this component and generation.
+func (d *Docker) generation(ctx context.Context, r Rollout) ([]Instance, error) {
 	all, err := d.Instances(ctx, r.App)
-	if err != nil {
-		return nil, err
-	}
-	have := map[int]Instance{}
-	for _, i := range all {
-		if i.Component == r.Component && i.Generation == r.Generation {
-			have[i.Index] = i
-		}
-	}
-	return have, nil
+	return slices.DeleteFunc(all, func(i Instance) bool { return i.Component != r.Component || i.Generation != r.Generation }), err
 }
 
 // rolling is one call of Roll.
@@ -68,12 +61,17 @@ type rolling struct {
 	progress *lines
 	slots    chan struct{} // starts at the same time
 
-	mu  sync.Mutex
-	bad []Instance // started by this call, or adopted and not healthy: removed on failure
+	mu   sync.Mutex
+	mine map[string]bool // ids that were there before; true: started by this call all the same, or not healthy
 }
 
 // run brings up every instance, all at the same time. The first failure ends the others' waiting.
-func (r *rolling) run(ctx context.Context, have map[int]Instance) ([]Instance, error) {
+func (r *rolling) run(ctx context.Context, have []Instance) ([]Instance, error) {
+	byIndex := map[int]Instance{}
+	for _, i := range have {
+		byIndex[i.Index] = i
+		r.mine[i.ID] = false
+	}
 	deadline := r.Deadline
 	if deadline == 0 {
 		deadline = DefaultDeadline
@@ -88,7 +86,7 @@ func (r *rolling) run(ctx context.Context, have map[int]Instance) ([]Instance, e
 	var wg sync.WaitGroup
 	for n := range up {
 		wg.Go(func() {
-			if up[n], errs[n] = r.one(limited, n+1, have[n+1]); errs[n] != nil {
+			if up[n], errs[n] = r.one(limited, n+1, byIndex[n+1]); errs[n] != nil {
 				fail(errs[n]) // the first one becomes the cause
 			}
 		})
@@ -97,18 +95,16 @@ func (r *rolling) run(ctx context.Context, have map[int]Instance) ([]Instance, e
 	if errors.Join(errs...) == nil {
 		return up, nil
 	}
-	err := context.Cause(limited)
-	if un := (*Unhealthy)(nil); !errors.As(err, &un) && (ctx.Err() != nil || errors.Is(limited.Err(), context.DeadlineExceeded)) {
-		err = &Unhealthy{Instance: r.name(), Step: "healthy", Reason: err.Error(), Err: err}
+	err := errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
+	for _, e := range errs { // the one that ended the others
+		if errors.Is(e, context.Cause(limited)) {
+			err = e
+		}
 	}
 	if left := r.undo(context.WithoutCancel(ctx)); left != nil {
 		r.Docker.log.Warn("instances of a failed rollout could not be removed; the reconciler will", "app", r.AppName, "component", r.Component, "error", left)
 	}
 	return nil, err
-}
-
-func (r *rolling) name() string {
-	return fmt.Sprintf("%s-%s-g%d", r.AppName, r.Component, r.Generation)
 }
 
 // one brings up one instance: was, if it can be adopted, or a new one.
@@ -143,8 +139,11 @@ func (r *rolling) start(ctx context.Context, index int, was Instance) (Instance,
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-ctx.Done():
-		return was, context.Cause(ctx)
+		return was, r.interrupted(ctx, Instance{Name: instanceName(r.Rollout, index)})
 	}
+	// What follows is short, and not interrupted: the engine would go on with it, and we would not know.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	i := was
 	if was.ID == "" || was.Digest != r.Image.Digest || was.State != "created" {
 		if was.ID != "" {
@@ -160,14 +159,11 @@ func (r *rolling) start(ctx context.Context, index int, was Instance) (Instance,
 	r.undoable(i)
 	r.progress.printf("%s starts from %s", i.Name, r.Image.Digest)
 	if _, err := r.api.ContainerStart(ctx, i.ID, client.ContainerStartOptions{}); err != nil {
-		if ctx.Err() != nil {
-			return i, context.Cause(ctx)
-		}
 		err = r.failed("start "+i.Name, err)
 		if errors.Is(err, ErrDown) {
 			return i, err
 		}
-		return i, &Unhealthy{Instance: i.Name, Step: "start", Reason: err.Error(), Log: r.tail(ctx, i.ID), Err: err}
+		return i, &Unhealthy{Instance: i.Name, Step: "start", Reason: clip(err.Error()), Log: r.tail(ctx, i.ID), Err: err}
 	}
 	return i, nil
 }
@@ -175,14 +171,31 @@ func (r *rolling) start(ctx context.Context, index int, was Instance) (Instance,
 func (r *rolling) undoable(i Instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.bad = append(r.bad, i)
+	r.mine[i.ID] = true
 }
 
-// undo removes what this call started. It goes on when the caller is gone.
+// undo removes what this call started, the ones too of which it does not know whether the engine started them. It goes on
+// when the caller is gone.
 func (r *rolling) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return each(len(r.bad), func(n int) error { return r.remove(ctx, r.bad[n], 0) })
+	all, err := r.generation(ctx, r.Rollout)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(i Instance) bool {
+		mine, before := r.mine[i.ID]
+		return before && !mine
+	})
+	return each(len(all), func(n int) error { return r.remove(ctx, all[n], 0) })
+}
+
+// clip keeps an engine's error readable; some hold a whole program's output.
+func clip(s string) string {
+	if len(s) > 1024 {
+		s = strings.ToValidUTF8(s[:1024], "") + "…"
+	}
+	return s
 }
 
 // lines writes whole lines from several goroutines.

@@ -26,7 +26,7 @@ func TestRoll(t *testing.T) {
 	}
 	for n, i := range up {
 		want := Instance{
-			ID: i.ID, Name: []string{"shop-web-g1-1", "shop-web-g1-2"}[n], App: b.app, AppName: "shop", Component: "web", Deployment: r.Deployment,
+			ID: i.ID, Name: b.name + []string{"-web-g1-1", "-web-g1-2"}[n], App: b.app, AppName: b.name, Component: "web", Deployment: r.Deployment,
 			Generation: 1, Index: n + 1, Digest: b.image.Digest, Address: i.Address, State: "running", Started: i.Started,
 		}
 		if i != want {
@@ -41,8 +41,9 @@ func TestRoll(t *testing.T) {
 	}
 
 	// Again, by another process: the same instances.
+	restarted := b.open()
 	begin = time.Now()
-	again, err := b.open().Roll(t.Context(), r, io.Discard)
+	again, err := restarted.Roll(t.Context(), r, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestRollFails(t *testing.T) {
 		{"never ready by path", func(r *Rollout) {
 			r.Health = events.HealthCheck{HTTPPath: "/none", PeriodSeconds: 1, FailureThreshold: 1}
 		}, "healthy", "404", "starts"},
-		{"deadline", func(r *Rollout) { r.Env["MODE"], r.Deadline = "never", time.Second }, "healthy", "refused", "starts"},
+		{"deadline", func(r *Rollout) { r.Env["MODE"], r.Deadline = "never", 2*time.Second }, "healthy", "refused", "starts"},
 		{"no such command", func(r *Rollout) { r.Command = "true" }, "start", "cannot be run", "No such file"},
 		{"one of three", func(r *Rollout) { r.Count, r.Env["MODE"] = 3, "crash" }, "healthy", "exit", "fatal"},
 		{"out of memory", func(r *Rollout) { r.Env["MODE"], r.Memory, r.Port = "hungry", 32<<20, 0 }, "healthy", "memory", "starts"},
@@ -107,7 +108,7 @@ func TestRollFails(t *testing.T) {
 			continue
 		}
 		t.Logf("%s: %v, after %v", tt.what, un, time.Since(begin).Round(10*time.Millisecond))
-		if un.Step != tt.step || !strings.Contains(un.Reason, tt.reason) || !strings.Contains(un.Log, tt.log) || !strings.HasPrefix(un.Instance, "shop-web-g") {
+		if un.Step != tt.step || !strings.Contains(un.Reason, tt.reason) || !strings.Contains(un.Log, tt.log) || !strings.HasPrefix(un.Instance, b.name+"-web-g") {
 			t.Errorf("%s: %+v", tt.what, un)
 		}
 		if left := b.instances(); len(left) != 1 || left[0] != old[0] {
@@ -195,8 +196,9 @@ func TestWorker(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	t.Parallel()
 	b, other := newBench(t), newBench(t)
+	other.name = b.name
 	one, two := b.roll(b.rollout("web", 1)), other.roll(other.rollout("web", 1))
-	if one[0].Name == two[0].Name || !strings.HasPrefix(two[0].Name, "shop-web-g1-1") {
+	if one[0].Name == two[0].Name || !strings.HasPrefix(two[0].Name, one[0].Name) {
 		t.Errorf("names %q and %q", one[0].Name, two[0].Name)
 	}
 	if all, err := b.Instances(t.Context(), ""); err != nil || len(all) != 1 || all[0].ID != one[0].ID {

@@ -41,7 +41,7 @@ func (l *Log) Append(ctx context.Context, batch ...events.Append) ([]events.Reco
 	for _, e := range sealed {
 		r.size += l.stored(e)
 	}
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
 	r.ctx = ctx
 	if err := l.checkRoom(ctx, r.size, urgent); err != nil {

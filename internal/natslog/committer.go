@@ -22,7 +22,7 @@ const maxHeads = 100_000
 // committer publishes appends, one group at a time. Whatever arrives while it waits for the disk is the next group.
 type committer struct {
 	log   *Log
-	heads map[events.Subject]uint64 // last sequence we wrote: a hint only, the server decides
+	heads map[events.Subject]uint64 // last sequence that we wrote and had acknowledged
 }
 
 func (c *committer) run() {
@@ -63,18 +63,18 @@ func (c *committer) drain(waiting []*request) []*request {
 	return waiting
 }
 
-// pick takes from the requests those that can share a commit: no subject twice, within the limits. One that will be
-// refused, as far as we know, goes alone, so that its refusal costs the others nothing.
+// pick takes from the requests those that can share a commit: no subject twice, within the limits. One that the server
+// would refuse is settled at once: its refusal would cost the others their shared batch.
 func (c *committer) pick(waiting []*request) (group, rest []*request) {
 	taken := map[events.Subject]bool{}
 	n, bytes := 0, int64(0)
-	for i, r := range waiting {
+	for _, r := range waiting {
 		switch {
 		case r.ctx.Err() != nil:
 			r.done <- answer{err: fmt.Errorf("append: %w", unavailable(r.ctx.Err()))}
-		case len(group) == 0 && c.stale(r):
-			return []*request{r}, append(rest, waiting[i+1:]...)
-		case len(group) > 0 && (n+len(r.sealed) > groupEvents || bytes+r.size > groupBytes || c.stale(r) || clashes(r, taken)):
+		case c.stale(r):
+			go c.log.settle(r, errStale)
+		case len(group) > 0 && (n+len(r.sealed) > groupEvents || bytes+r.size > groupBytes || clashes(r, taken)):
 			rest = append(rest, r)
 		default:
 			group, n, bytes = append(group, r), n+len(r.sealed), bytes+r.size
@@ -86,6 +86,7 @@ func (c *committer) pick(waiting []*request) (group, rest []*request) {
 	return group, rest
 }
 
+// stale reports whether a subject is known to have moved on.
 func (c *committer) stale(r *request) bool {
 	for _, a := range r.batch {
 		if c.heads[a.Subject] > a.Expect.Position.Sequence {

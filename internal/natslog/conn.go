@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +19,10 @@ type Conn struct {
 	leader      jetstream.JetStream // on write: streams, heads, single messages
 	reader      jetstream.JetStream // on read: consumers
 	server      *Server             // nil for an external server
+
+	mu     sync.Mutex
+	link   context.Context // ends when either connection breaks, then replaced
+	unlink context.CancelFunc
 }
 
 // Dial connects to an external server. url is what nats.go takes ("nats://host:4222", several by commas);
@@ -42,7 +47,10 @@ func connect(s *Server) (*Conn, error) {
 }
 
 func dial(url string, opts ...nats.Option) (*Conn, error) {
+	c := &Conn{}
+	c.link, c.unlink = context.WithCancel(context.Background())
 	opts = append(opts,
+		nats.DisconnectErrHandler(c.broke),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(func(int) time.Duration { return 50 * time.Millisecond }),
 		nats.ReconnectBufSize(-1), // nothing is sent late: an append that failed has failed
@@ -66,7 +74,25 @@ func dial(url string, opts ...nats.Option) (*Conn, error) {
 		read.Close()
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	return &Conn{write: write, read: read, leader: leader, reader: reader}, nil
+	c.write, c.read, c.leader, c.reader = write, read, leader, reader
+	return c, nil
+}
+
+// bound gives a call to the server its timeout. The call also ends when the connection breaks: its answer would not come.
+func (c *Conn) bound(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	c.mu.Lock()
+	link := c.link
+	c.mu.Unlock()
+	stop := context.AfterFunc(link, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (c *Conn) broke(*nats.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unlink()
+	c.link, c.unlink = context.WithCancel(context.Background())
 }
 
 // Close lets what is on its way finish, until ctx ends, and closes the connection.

@@ -27,7 +27,7 @@ func OpenDeliveries(ctx context.Context, conn *Conn, o SideOptions) (*Deliveries
 
 // Record keeps a delivery. An error is no reason to refuse the delivery.
 func (d *Deliveries) Record(ctx context.Context, v deliveries.Delivery) error {
-	ctx, cancel := context.WithTimeout(ctx, d.opts.Timeout)
+	ctx, cancel := d.conn.bound(ctx, d.opts.Timeout)
 	defer cancel()
 	v.ID, v.Reason = clip(v.ID, 256), clip(v.Reason, 1024)
 	v.Event, v.Provider = clip(v.Event, 256), clip(v.Provider, 64)
@@ -48,7 +48,7 @@ func (d *Deliveries) Record(ctx context.Context, v deliveries.Delivery) error {
 
 // List returns the newest deliveries, newest first, at most limit of them.
 func (d *Deliveries) List(ctx context.Context, limit int) ([]deliveries.Delivery, error) {
-	infoCtx, cancel := context.WithTimeout(ctx, d.opts.Timeout)
+	infoCtx, cancel := d.conn.bound(ctx, d.opts.Timeout)
 	defer cancel()
 	info, err := d.stream.Info(infoCtx)
 	if err != nil {

@@ -41,3 +41,28 @@ func Message(r events.Recorded) *nats.Msg {
 	}
 	return msg
 }
+
+// StreamConfig is what Open would create for epoch 1.
+func StreamConfig() jetstream.StreamConfig { return Options{}.withDefaults().stream(1) }
+
+// Restart does what the watchdog does.
+func (s *Server) Restart() error { return s.restart() }
+
+// FillDisk lets appends run into a full disk, and the watchdog look often.
+func (o ServerOptions) FillDisk() ServerOptions {
+	o.fillDisk, o.watch = true, 200*time.Millisecond
+	return o
+}
+
+// Duplicates sets the window of the server's own check of ids.
+func (o Options) Duplicates(d time.Duration) Options {
+	o.duplicates = d
+	return o
+}
+
+// Inject writes an event as it is, whatever came before it.
+func (l *Log) Inject(r events.Recorded) {
+	if _, err := l.conn.leader.PublishMsg(context.Background(), Message(r)); err != nil {
+		panic(err)
+	}
+}

@@ -106,7 +106,7 @@ func (f *feed) receive(ctx context.Context) (jetstream.Msg, error) {
 }
 
 func (f *feed) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	ctx, cancel := f.conn.bound(ctx, f.timeout)
 	defer cancel()
 	o := jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.sequence + 1,
@@ -130,11 +130,9 @@ func (f *feed) close() {
 		f.messages.Stop()
 	}
 	if f.consumer != nil {
-		if info := f.consumer.CachedInfo(); info != nil && f.conn.read.IsConnected() {
-			ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
-			defer cancel()
-			// A consumer that stays is ended by the server 30 s later.
-			_ = f.conn.reader.DeleteConsumer(ctx, info.Stream, info.Name)
+		if info := f.consumer.CachedInfo(); info != nil {
+			// Nobody waits for the answer: a consumer that stays is ended by the server 30 s later.
+			_ = f.conn.read.Publish("$JS.API.CONSUMER.DELETE."+info.Stream+"."+info.Name, nil)
 		}
 	}
 	f.messages, f.consumer = nil, nil

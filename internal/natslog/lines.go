@@ -92,7 +92,7 @@ func yieldLines(msg message, yield func(logs.Line, error) bool) bool {
 
 // last returns the sequence of a subject's newest message, 0 when there is none.
 func (l *Lines) last(ctx context.Context, subject string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
+	ctx, cancel := l.conn.bound(ctx, l.opts.Timeout)
 	defer cancel()
 	msg, err := l.stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

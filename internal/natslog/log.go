@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -55,17 +56,21 @@ func (l *Log) Head(ctx context.Context, subject events.Subject) (events.Head, er
 	if err := subject.Check(); err != nil {
 		return events.Head{}, err
 	}
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
-	msg, err := l.stream.GetLastMsgForSubject(ctx, l.wire(subject))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return events.Head{}, nil
-	}
-	if err != nil {
-		return events.Head{}, fmt.Errorf("read the last event of %s: %w", subject, unavailable(err))
-	}
-	r, err := l.open(msg)
-	return r.Head(), err
+	var head events.Head
+	err := l.patiently(ctx, func(ctx context.Context) error {
+		msg, err := l.stream.GetLastMsgForSubject(ctx, l.wire(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			head = events.Head{}
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the last event of %s: %w", subject, unavailable(err))
+		}
+		r, err := l.open(msg)
+		head = r.Head()
+		return err
+	})
+	return head, err
 }
 
 // Last implements events.Log.
@@ -95,18 +100,41 @@ func (l *Log) Health(ctx context.Context) error {
 }
 
 func (l *Log) state(ctx context.Context) (jetstream.StreamState, error) {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
-	info, err := l.stream.Info(ctx)
-	if err != nil {
-		return jetstream.StreamState{}, fmt.Errorf("read the state of the log: %w", unavailable(err))
-	}
-	return info.State, nil
+	var state jetstream.StreamState
+	err := l.patiently(ctx, func(ctx context.Context) error {
+		info, err := l.stream.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("read the state of the log: %w", unavailable(err))
+		}
+		state = info.State
+		return nil
+	})
+	return state, err
 }
 
-// bound gives a call its default timeout.
+// patiently makes a call that changes nothing until the server answers, for as long as one call may take: a server that
+// restarts is back in less.
+func (l *Log) patiently(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
+	defer cancel()
+	for {
+		bound, cancel := l.bound(ctx)
+		err := call(bound)
+		cancel()
+		if !errors.Is(err, events.ErrUnavailable) || l.conn.write.IsClosed() {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// bound gives a call to the server its timeout.
 func (l *Log) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, l.opts.Timeout)
+	return l.conn.bound(ctx, l.opts.Timeout)
 }
 
 // name is the stream's.

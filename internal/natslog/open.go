@@ -24,6 +24,8 @@ type Options struct {
 
 	Timeout time.Duration // of every call to the server. Default: 5 s
 	Log     *slog.Logger  // gets warnings about room. Default: nothing is logged
+
+	duplicates time.Duration // window of the server's own check of ids. Default: 10 min; other values are for tests
 }
 
 const epochKey = "shiplog_epoch"
@@ -44,6 +46,9 @@ func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 	}
+	if o.duplicates == 0 {
+		o.duplicates = 10 * time.Minute
+	}
 	o.Log = orDiscard(o.Log)
 	return o
 }
@@ -60,7 +65,7 @@ func (o Options) stream(epoch uint64) jetstream.StreamConfig {
 		MaxBytes:    o.MaxBytes,
 		MaxMsgs:     -1,
 		MaxMsgSize:  -1,
-		Duplicates:  10 * time.Minute,
+		Duplicates:  o.duplicates,
 		DenyDelete:  true,
 		DenyPurge:   true,
 		Replicas:    o.Replicas,
@@ -85,8 +90,8 @@ func streamName(base string, epoch uint64) string {
 // naming the setting, on a stream that could lose or change events. The log must be closed; the connection stays open.
 func Open(ctx context.Context, conn *Conn, o Options) (*Log, error) {
 	o = o.withDefaults()
-	if err := events.Subject(o.Root).Check(); err != nil {
-		return nil, fmt.Errorf("root of the log: %w", err)
+	if err := checkRoot(o.Root); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*o.Timeout)
 	defer cancel()
@@ -99,6 +104,14 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Log, error) {
 		o.Log.Error("the log is not in order", "stream", stream.CachedInfo().Config.Name, "error", err)
 	}
 	return l, nil
+}
+
+// checkRoot accepts what can be one part of a subject.
+func checkRoot(root string) error {
+	if events.Subject("app."+root).Check() != nil {
+		return fmt.Errorf("%q cannot be the root of subjects: letters, digits, - and _ only", root)
+	}
+	return nil
 }
 
 func findStream(ctx context.Context, js jetstream.JetStream, o Options) (epoch uint64, s jetstream.Stream, err error) {

@@ -75,7 +75,7 @@ func isConflict(err error) bool {
 // publish sends the events of a group as one atomic batch, or as a plain message when there is one, and waits until they are
 // stored. It returns the sequence of the last.
 func (l *Log) publish(group []*request) (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.opts.Timeout)
+	ctx, cancel := l.bound(context.Background())
 	defer cancel()
 	msgs := l.messages(group)
 	final := msgs[len(msgs)-1]

@@ -80,8 +80,15 @@ func (l *Log) Usage(ctx context.Context) (used, max int64, err error) {
 	return int64(state.Bytes), l.room.max, nil
 }
 
-// checkRoom refuses an append for which there is no room, in the stream or on the disk.
+// checkRoom refuses an append for which there is no room, in the stream or on the disk, and at once any append while the
+// server is known to be stuck: it would only time out.
 func (l *Log) checkRoom(ctx context.Context, n int64, urgent bool) error {
+	s := l.conn.server
+	if s != nil {
+		if err := s.trouble.Load(); err != nil {
+			return fmt.Errorf("append: %w", *err)
+		}
+	}
 	if !l.room.fresh() {
 		if _, _, err := l.Usage(ctx); err != nil {
 			return err
@@ -90,7 +97,7 @@ func (l *Log) checkRoom(ctx context.Context, n int64, urgent bool) error {
 	if used, due := l.room.warn(); due {
 		l.opts.Log.Warn("the log is filling: raise its MaxBytes", "used", used, "max", l.room.max)
 	}
-	if s := l.conn.server; s != nil {
+	if s != nil {
 		if err := s.checkDisk(n, urgent); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -26,6 +27,8 @@ type ServerOptions struct {
 	watch time.Duration
 	// unsynced turns SyncAlways off, to show in a test and a benchmark what it is for.
 	unsynced bool
+	// fillDisk turns the check for free room off, to show what happens on a full disk.
+	fillDisk bool
 }
 
 const defaultMaxStore = 16 << 30
@@ -41,7 +44,9 @@ type Server struct {
 
 	mu       sync.RWMutex
 	embedded *natsserver.Server // nil while it is restarted
-	disk     disk
+
+	disk    disk
+	trouble atomic.Pointer[error] // what the watchdog saw last; nil when all is well
 }
 
 // Start starts the server and connects to it. It must be closed.

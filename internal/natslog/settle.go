@@ -15,13 +15,20 @@ import (
 func (l *Log) settle(r *request, cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.opts.Timeout)
 	defer cancel()
-	recorded, err := l.lookUp(ctx, r)
+	var recorded []events.Recorded
+	err := l.patiently(ctx, func(ctx context.Context) (err error) {
+		recorded, err = l.lookUp(ctx, r)
+		return err
+	})
 	if err == nil {
 		r.done <- answer{recorded: recorded}
 		return
 	}
 	r.done <- answer{err: l.explain(ctx, r, cause, err)}
 }
+
+// errStale is our own knowledge that a subject moved on.
+var errStale = errors.New("a later event was acknowledged")
 
 // Outcomes of lookUp.
 var (
@@ -70,6 +77,9 @@ func (l *Log) explain(ctx context.Context, r *request, cause, looked error) erro
 	switch c := code(cause); {
 	case errors.Is(looked, events.ErrCorrupt):
 		return fmt.Errorf("append to %s: %w", subject, looked)
+	case errors.Is(looked, errAbsent) && errors.Is(cause, errStale):
+		return fmt.Errorf("append to %s after %s: %w: an event that was acknowledged after it is gone",
+			subject, r.batch[0].Expect.Position, events.ErrCorrupt)
 	case errors.Is(looked, errOther), errors.Is(looked, errAbsent) && isConflict(cause):
 		return fmt.Errorf("append to %s after %s: %w", subject, r.batch[0].Expect.Position, events.ErrConflict)
 	case errors.Is(looked, errAbsent) && c == codeStoreFailed && l.isFull(ctx, r.size),

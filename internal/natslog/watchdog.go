@@ -25,9 +25,11 @@ func (s *Server) watchdog(ctx context.Context) {
 		}
 		err := s.healthy()
 		if err == nil {
+			s.trouble.Store(nil)
 			ill = 0
 			continue
 		}
+		s.trouble.Store(&err)
 		if ill++; ill < 2 {
 			continue
 		}
@@ -36,14 +38,19 @@ func (s *Server) watchdog(ctx context.Context) {
 			continue
 		}
 		s.log.Warn("restarting the embedded NATS server", "because", err)
-		s.shutdown()
-		if err := s.boot(); err != nil {
+		if err := s.restart(); err != nil {
 			s.log.Error("the embedded NATS server does not start; trying again", "error", err)
 			continue
 		}
 		s.log.Info("the embedded NATS server is back")
+		s.trouble.Store(nil)
 		ill = 0
 	}
+}
+
+func (s *Server) restart() error {
+	s.shutdown()
+	return s.boot()
 }
 
 // healthy asks the server about itself: a stream that could not write makes it ill.

@@ -3,7 +3,7 @@
 //	PORT     listens there (default 8080); 0: listens nowhere
 //	VERSION  answered to GET /
 //	MODE     "crash" does not listen and exits with code 3 after 150 ms; "never" does not listen; "stubborn" ignores TERM; "hungry" allocates without end
-//	TICK     prints "tick <n>" at this interval, to standard error
+//	TICK     prints "tick <n>" at this interval
 //
 // GET /file?path=… answers a file of the container, GET /fetch?url=… what another server answers there.
 package main
@@ -56,7 +56,7 @@ func main() {
 
 func tick(every time.Duration) {
 	for n := 1; ; n++ {
-		fmt.Fprintln(os.Stderr, "tick", n)
+		fmt.Println("tick", n)
 		time.Sleep(every)
 	}
 }
