@@ -26,8 +26,10 @@ func (w *Watch) Compare(ctx context.Context, app events.ID, actor events.Actor) 
 	}
 	for url, name := range w.builtIn(state.Spec) {
 		err := w.Remote.Exclusive(ctx, name, func() error {
-			_, err := w.compare(ctx, app, url, name, actor)
-			return err
+			if _, err := w.compare(ctx, app, url, name, actor); err != nil {
+				return err
+			}
+			return w.Remote.Tidy(ctx, name)
 		})
 		if err != nil {
 			return err

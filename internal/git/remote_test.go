@@ -38,9 +38,9 @@ type remote struct {
 
 func openRemote(t *testing.T) *remote {
 	t.Helper()
-	r := &remote{t: t, work: t.TempDir()}
+	r := &remote{t: t, work: fast(t)}
 	var err error
-	r.Remote, err = OpenRemote(filepath.Join(t.TempDir(), "git"), RemoteOptions{
+	r.Remote, err = OpenRemote(filepath.Join(fast(t), "git"), RemoteOptions{
 		Authenticate: func(user, got string) (events.Actor, bool) { return events.NewActor("token", user), got == token },
 		BeforePush:   func(context.Context, string) error { return r.down },
 		AfterPush: func(_ context.Context, name string, actor events.Actor) (string, error) {
@@ -53,7 +53,7 @@ func openRemote(t *testing.T) *remote {
 			r.calls = append(r.calls, fmt.Sprint(name, " ", actor, " ", refs["refs/heads/main"]))
 			return r.say, r.fail
 		},
-		MaxPush: 64 << 20, Spool: t.TempDir(),
+		MaxPush: 64 << 20, Spool: fast(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +117,8 @@ func TestPush(t *testing.T) {
 
 func TestPushOf50MiB(t *testing.T) {
 	r := openRemote(t)
+	r.client("config", "core.compression", "0")
+	r.client("config", "core.bigFileThreshold", "1m")
 	big := make([]byte, 50<<20)
 	_, _ = rand.Read(big)
 	c := r.commit("big", string(big))
@@ -131,8 +133,9 @@ func TestPushOf50MiB(t *testing.T) {
 	if len(left) != 0 {
 		t.Errorf("%d files are left of the push", len(left))
 	}
-	_, _ = rand.Read(big)
-	r.commit("bigger", string(big)+string(big[:20<<20]))
+	r.MaxPush = 1 << 20
+	_, _ = rand.Read(big[:2<<20])
+	r.commit("bigger", string(big[:2<<20]))
 	if out, err := r.try("push", "origin", "main"); err == nil || !strings.Contains(out, "413") {
 		t.Errorf("over the cap: %v: %s", err, out)
 	}
@@ -302,6 +305,32 @@ func TestTheChildSeesNoCredentials(t *testing.T) {
 	for _, want := range []string{"GIT_PROTOCOL=version=2", "REMOTE_USER=token:x", "GIT_PROJECT_ROOT=" + r.dir} {
 		if !strings.Contains(env.String(), want) {
 			t.Errorf("git does not see %s:\n%s", want, env.String())
+		}
+	}
+}
+
+func TestTidyLosesNothing(t *testing.T) {
+	r := openRemote(t)
+	path := r.Path("hello")
+	var all []events.Commit
+	for i := range maxPacks + 2 { // unreachable commits, each in a pack of its own
+		blob := runGit(t, path, fmt.Append(nil, i), "hash-object", "-w", "--stdin")
+		tree := runGit(t, path, []byte("100644 blob "+blob+"\tf\n"), "mktree")
+		c := runGit(t, path, nil, "commit-tree", "-m", "m", tree)
+		runGit(t, path, []byte(c+"\n"+tree+"\n"+blob+"\n"), "pack-objects", "-q", "objects/pack/pack")
+		runGit(t, path, nil, "prune-packed")
+		all = append(all, events.Commit(c))
+	}
+	if err := r.Tidy(t.Context(), "hello"); err != nil {
+		t.Fatal(err)
+	}
+	packs, _ := filepath.Glob(filepath.Join(path, "objects", "pack", "*.pack"))
+	if len(packs) > maxPacks/2 {
+		t.Errorf("%d packs are left", len(packs))
+	}
+	for _, c := range all {
+		if has, err := HasCommit(t.Context(), r.Source("hello"), c); !has || err != nil {
+			t.Fatalf("%s is gone (%v)", c, err)
 		}
 	}
 }
