@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 		service()
 		return
 	}
+	if os.Getenv(firewallTest) != "" {
+		likeDocker()
+	}
 	os.Exit(m.Run())
 }
 
