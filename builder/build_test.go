@@ -288,7 +288,8 @@ func TestCacheMount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if built.Digest == "" {
-		t.Error("no digest")
+	r.repository = "app2/web"
+	if got := r.files(built.Digest)["n"]; got != "\n" {
+		t.Errorf("another app's first build finds %q in the cache mount", got)
 	}
 }

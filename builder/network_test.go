@@ -253,7 +253,10 @@ func TestImagesComeFromPublicAddressesOnly(t *testing.T) {
 	for _, host := range []string{"127.0.0.1:" + port, ownAddress(t) + ":" + port, "localhost:" + port, "169.254.169.254"} {
 		job, log := r.job(map[string]string{"Dockerfile": "FROM " + host + "/x/y:z\n"})
 		f := r.fails(job)
-		want(t, f.Reason, host)
+		want(t, f.Reason, host, "--source-allow")
+		if f.Retry {
+			t.Error("it would be refused again")
+		}
 		want(t, log.String(), "is not a public address")
 	}
 	if asked.Load() {
