@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,7 +253,10 @@ func TestImagesComeFromPublicAddressesOnly(t *testing.T) {
 	for _, host := range []string{"127.0.0.1:" + port, ownAddress(t) + ":" + port, "localhost:" + port, "169.254.169.254"} {
 		job, log := r.job(map[string]string{"Dockerfile": "FROM " + host + "/x/y:z\n"})
 		f := r.fails(job)
-		want(t, f.Reason, host)
+		want(t, f.Reason, host, "--source-allow")
+		if f.Retry {
+			t.Error("it would be refused again")
+		}
 		want(t, log.String(), "is not a public address")
 	}
 	if asked.Load() {
@@ -268,4 +273,30 @@ func TestNoNetwork(t *testing.T) {
 	job, log := r.job(map[string]string{"Dockerfile": "FROM busybox\nRUN " + ask("it", "203.0.113.2")})
 	r.build(job)
 	want(t, log.String(), "<blocked it>")
+}
+
+// firewallTest is set where the test binary runs in a network namespace of its own.
+const firewallTest = "SHIPLOG_TEST_FIREWALL"
+
+// likeDocker sets the firewall up as Docker does: nothing is forwarded.
+func likeDocker() {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err == nil {
+		err = exec.Command("iptables", "-w", "-P", "FORWARD", "DROP").Run()
+	}
+	if err != nil {
+		panic("this test needs iptables: " + err.Error())
+	}
+}
+
+func TestFirewallThatForwardsNothing(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestRunReachesPublicAddressesOnly$")
+	cmd.Env = append(os.Environ(), firewallTest+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("on a host as Docker leaves it: %v\n%s", err, out)
+	}
 }
