@@ -63,8 +63,8 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 // the caller's sake.
 func (r *rolling) interrupted(ctx context.Context, i Instance) error {
 	cause := context.Cause(ctx)
-	if un := (*Unhealthy)(nil); errors.As(cause, &un) {
-		return cause
+	if other := (*failure)(nil); errors.As(cause, &other) {
+		return other.error
 	}
 	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was not ready when the rollout was ended: " + cause.Error(), Log: r.tail(ctx, i.ID), Err: cause}
 }
