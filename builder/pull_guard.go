@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// guard refuses connections to private addresses. It judges the address that is connected to, so that neither DNS nor a
+// addressGuard refuses connections to private addresses. It judges the address that is connected to, so that neither DNS nor a
 // redirect nor a registry's word about where its tokens are made gets around it.
-type guard struct {
+type addressGuard struct {
 	allow   []netip.Prefix
 	trusted map[string]bool // host:port of what the operator configured: our registry, mirrors
 }
 
-func (g guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (g addressGuard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second}
 	if !g.trusted[addr] {
 		d.ControlContext = g.control
@@ -28,7 +28,7 @@ func (g guard) dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // control runs with the resolved address, before the connection is made.
-func (g guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (g addressGuard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || !g.permits(to.Addr()) {
 		return fmt.Errorf("%w: %s is in a private network (--source-allow lets it in)", ErrAddress, address)
@@ -37,7 +37,7 @@ func (g guard) control(_ context.Context, _, address string, _ syscall.RawConn) 
 }
 
 // permits reports whether a registry may be at addr.
-func (g guard) permits(addr netip.Addr) bool {
+func (g addressGuard) permits(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	for _, p := range g.allow {
 		if p.Contains(addr) {
@@ -75,7 +75,7 @@ func hostPort(u *url.URL) string {
 
 // guardedTransport is a transport behind the guard whose answers are bounded in size. It uses no proxy, which would
 // connect in its place.
-func guardedTransport(g guard) http.RoundTripper {
+func guardedTransport(g addressGuard) http.RoundTripper {
 	return limited{&http.Transport{
 		DialContext:           g.dial,
 		TLSHandshakeTimeout:   10 * time.Second,

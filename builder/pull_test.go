@@ -229,7 +229,7 @@ func TestPrivateAddresses(t *testing.T) {
 	defer inside.Close()
 	reg := newTestRegistry(t)
 	client := reg.client(t)
-	client.base = guardedTransport(guard{trusted: map[string]bool{reg.host: true}})
+	client.base = guardedTransport(addressGuard{trusted: map[string]bool{reg.host: true}})
 	if _, err := client.Resolve(t.Context(), strings.TrimPrefix(inside.URL, "http://")+"/a/b", "x"); !errors.Is(err, ErrAddress) {
 		t.Errorf("direct: %v", err)
 	}
@@ -258,11 +258,11 @@ func TestPrivateAddresses(t *testing.T) {
 		"169.254.169.254": false, "fd00::1": false, "fe80::1": false, "::ffff:10.0.0.1": false, "0.0.0.0": false, "100.64.0.1": false, "224.0.0.1": false,
 		"64:ff9b::a00:1": false, "2002:a00:1::": false, "255.255.255.255": false,
 	} {
-		if got := (guard{}).permits(netip.MustParseAddr(addr)); got != ok {
+		if got := (addressGuard{}).permits(netip.MustParseAddr(addr)); got != ok {
 			t.Errorf("%s permitted: %v", addr, got)
 		}
 	}
-	if !(guard{allow: loopback}).permits(netip.MustParseAddr("127.0.0.2")) {
+	if !(addressGuard{allow: loopback}).permits(netip.MustParseAddr("127.0.0.2")) {
 		t.Error("an allowed network is not")
 	}
 }

@@ -49,6 +49,7 @@ type Unpinned struct {
 	Component  string   `json:"component,omitempty"` // empty: every component
 	Why        UnpinWhy `json:"why"`
 	Deployment ID       `json:"deployment,omitempty"` // the one that moves on; empty when nothing was held
+	SpecHash   SpecHash `json:"spec_hash,omitempty"`  // the spec from before the pin, where the pin had brought its own
 }
 
 // Quarantined means a revision or an image never deploys again. Exactly one of Commit and Digest is set.

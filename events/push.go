@@ -8,7 +8,7 @@ type PushReceived struct {
 	Provider   string   `json:"provider"`   // "git" for the built-in remote, "github", …
 	Delivery   string   `json:"delivery"`   // the sender's id of the delivery
 	Change     int      `json:"change"`     // index among the refs of one delivery
-	Repository string   `json:"repository"` // clone URL or owner/name, as said
+	Repository string   `json:"repository"` // clone URL of the app's source that the sender's repository matched
 	Ref        RefName  `json:"ref"`
 	Before     Commit   `json:"before,omitempty"`  // empty: the ref was made
 	After      Commit   `json:"after,omitempty"`   // empty: the ref was deleted
@@ -49,7 +49,9 @@ type PushJudged struct {
 	Revision   Revision `json:"revision,omitzero"` // what the ref resolved to
 	Verdict    Verdict  `json:"verdict"`
 	Reason     string   `json:"reason,omitempty"`     // for people
-	Components []string `json:"components,omitempty"` // those that the push is for
+	Repository string   `json:"repository"`           // as in PushReceived
+	Components []string `json:"components,omitempty"` // those that it deploys
+	Held       []string `json:"held,omitempty"`       // those that it is for, but a pin holds
 	Deployment ID       `json:"deployment,omitempty"` // when it deploys
 }
 

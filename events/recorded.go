@@ -169,36 +169,68 @@ func (m Meta) Headers() map[string]string {
 }
 
 // Seal makes a recorded event of a draft that follows prev on subject. The position is set once the log gave one.
+//
+// What it makes can be read again by Open: an id that is not a UUID, a header with a forbidden character, and an event
+// whose own payload does not decode (a revision that is not one) are refused here, before they are in a log for ever.
+// The Event it returns is the decoded payload, so that writer and reader see the same value.
 func Seal(subject Subject, prev Hash, d Draft) (Recorded, error) {
+	name, version := TypeOf(d.Event)
+	bad := func(err error) (Recorded, error) {
+		return Recorded{}, fmt.Errorf("%s on %s: %w", name, clip(string(subject)), err)
+	}
+	if err := subject.Check(); err != nil {
+		return bad(err)
+	}
 	body, err := Encode(d.Event)
 	if err != nil {
-		return Recorded{}, err
+		return bad(err)
 	}
-	name, version := TypeOf(d.Event)
-	r := Recorded{Subject: subject, Body: body, Event: d.Event, Meta: Meta{
+	r := Recorded{Subject: subject, Body: body, Event: Decode(name, version, body), Meta: Meta{
 		ID: d.ID, Type: name, Version: version, At: d.At.UTC().Truncate(time.Microsecond), Actor: d.Actor,
 		Cause: d.Cause, Deployment: d.Deployment, Prev: prev, Reader: ReaderVersion,
 	}}
-	for _, h := range r.headers() {
-		for i := range len(h[1]) {
-			if !isHeaderByte(h[1][i]) {
-				return Recorded{}, fmt.Errorf("%s: %q holds a character that a header may not", h[0], clip(h[1]))
-			}
-		}
+	if u, ok := r.Event.(Unknown); ok {
+		return bad(fmt.Errorf("it could not be read again: %s", u.Why))
 	}
-	if err := subject.Check(); err != nil {
-		return Recorded{}, err
+	if err := r.check(); err != nil {
+		return bad(err)
 	}
 	r.Hash = r.sum()
 	return r, nil
 }
 
-// Open reads a message of the log: the inverse of Seal. A message whose envelope cannot be read is an error; an event
-// that is not understood is not (see [Unknown]).
+// maxHeaders is the most that the values of an envelope may hold together: with MaxBytes it keeps an event under 64 KiB.
+const maxHeaders = 1536
+
+// check refuses an envelope that could not stand in the log or could not be read again.
+func (m Meta) check() error {
+	if id, err := ParseID(string(m.ID)); err != nil || id != m.ID {
+		return fmt.Errorf("%s: %q is not a lower-case UUID", HeaderID, clip(string(m.ID)))
+	}
+	if y := m.At.Year(); y < 1 || y > 9999 {
+		return fmt.Errorf("%s: the year %d has not four digits", HeaderAt, y)
+	}
+	total := 0
+	for _, h := range m.headers() {
+		total += len(h[1])
+		for i := range len(h[1]) {
+			if !isHeaderByte(h[1][i]) {
+				return fmt.Errorf("%s: %q holds a character that a header may not", h[0], clip(h[1]))
+			}
+		}
+	}
+	if total > maxHeaders {
+		return fmt.Errorf("%w: its envelope has %d bytes, at most %d", ErrTooLarge, total, maxHeaders)
+	}
+	return nil
+}
+
+// Open reads a message of the log: the inverse of Seal. A message whose envelope cannot be read, or is not written the
+// way Seal writes it, is an error; an event that is not understood is not (see [Unknown]).
 func Open(pos Position, subject Subject, header func(string) string, body []byte) (Recorded, error) {
 	r := Recorded{Position: pos, Subject: subject, Body: body}
 	bad := func(name string, err error) (Recorded, error) {
-		return Recorded{}, fmt.Errorf("event %s on %s: %s: %w", pos, subject, name, err)
+		return Recorded{}, fmt.Errorf("event %s on %s: %s: %w", pos, clip(string(subject)), name, err)
 	}
 	var err error
 	if r.ID, err = ParseID(header(HeaderID)); err != nil {
@@ -218,28 +250,35 @@ func Open(pos Position, subject Subject, header func(string) string, body []byte
 	}
 	r.Type, r.Actor, r.Cause = header(HeaderType), Actor(header(HeaderActor)), header(HeaderCause)
 	r.Deployment = ID(header(HeaderDeployment))
+	lines := r.headers()
+	for _, h := range lines {
+		if got := header(h[0]); got != h[1] {
+			return bad(h[0], fmt.Errorf("%q is not how %q is written", clip(got), clip(h[1])))
+		}
+	}
 	r.Event = Decode(r.Type, r.Version, body)
 	if r.Reader > ReaderVersion {
 		r.Event = Unknown{r.Type, r.Version, fmt.Sprintf("it needs reader version %d", r.Reader)}
 	}
-	r.Hash = r.sum()
+	r.Hash = sum(subject, lines, body)
 	return r, nil
 }
 
+// sum hashes the event as it stands.
+func (r Recorded) sum() Hash { return sum(r.Subject, r.headers(), r.Body) }
+
 // sum hashes subject, envelope and body, each with its length before it, so that nothing can move across a border.
-func (r Recorded) sum() Hash {
-	h := sha256.New()
-	field := func(s string) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
+func sum(subject Subject, headers [][2]string, body []byte) Hash {
+	b := make([]byte, 0, 1024+len(body))
+	b = appendField(b, string(subject))
+	for _, kv := range headers {
+		b = appendField(b, kv[0])
+		b = appendField(b, kv[1])
 	}
-	field(string(r.Subject))
-	for _, kv := range r.headers() {
-		field(kv[0])
-		field(kv[1])
-	}
-	field(string(r.Body))
-	return Hash(h.Sum(nil))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(body)))
+	return sha256.Sum256(append(b, body...))
+}
+
+func appendField(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 }

@@ -46,6 +46,24 @@ type DeploymentRequested struct {
 	ClonedFrom ID                `json:"cloned_from,omitempty"` // the deployment whose result this repeats
 	Push       string            `json:"push,omitempty"`        // PushID of the push that caused it
 	Components []string          `json:"components,omitempty"`  // a restart of some; empty: all
+	Source     *Change           `json:"source,omitempty"`      // what the push said of its newest commit
+	Resolved   []Resolved        `json:"resolved,omitempty"`    // the refs that were asked for at the git server for it
+}
+
+// Change is the newest commit of a push, as its sender described it.
+type Change struct {
+	Provider string `json:"provider"`
+	Commit   Commit `json:"commit"`
+	Message  string `json:"message,omitempty"`
+	Author   string `json:"author,omitempty"`
+	Pusher   string `json:"pusher,omitempty"`
+}
+
+// Resolved is where a ref was found to be.
+type Resolved struct {
+	Repository string  `json:"repository"` // clone URL
+	Ref        RefName `json:"ref"`
+	Commit     Commit  `json:"commit"`
 }
 
 // BuildStarted means a builder took the work. The lease is over when Until passes without a renewal, or when the same
@@ -181,3 +199,6 @@ type ImageRemoved struct {
 	Component string `json:"component"`
 	Digest    Digest `json:"digest"`
 }
+
+// In returns the deployment that an event of its work belongs to.
+func (w Work) In() ID { return w.Deployment }

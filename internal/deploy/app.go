@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -26,7 +27,7 @@ type App struct {
 	Want        map[string]events.Target `json:"want"`        // by component: what should run
 	Pins        map[string]Pin           `json:"pins"`        // by component; "" pins all
 	Held        map[string]Held          `json:"held"`        // by component: the newest push that a pin holds back
-	Seen        map[events.RefName]Seen  `json:"seen"`        // where each ref was last seen by a judged push
+	Seen        map[string]Seen          `json:"seen"`        // by SeenKey: where each ref was last seen
 	Pending     map[string]PendingPush   `json:"pending"`     // by PushID: received, not judged yet
 	Deliveries  map[string]time.Time     `json:"deliveries"`  // by PushID: kept for DeliveryMemory
 	Quarantined map[string]string        `json:"quarantined"` // commit or digest -> reason
@@ -36,6 +37,8 @@ type App struct {
 	Active      events.ID                 `json:"active,omitempty"`     // the deployment that serves
 	Releases    []Release                 `json:"releases"`             // all, oldest first: release n is Releases[n-1]
 	Images      map[string][]Image        `json:"images"`               // by component: every image built and not removed
+	Serving     map[string]Serving        `json:"serving"`              // by component: what serves
+	Recent      []events.ID               `json:"recent"`               // ids of the newest events, so that an order given twice is known
 	Superseded  int                       `json:"superseded,omitempty"` // builds superseded since one was last let finish
 }
 
@@ -55,7 +58,8 @@ type Pin struct {
 	At         time.Time                `json:"at"`
 	Expires    time.Time                `json:"expires,omitzero"`
 	Deployment events.ID                `json:"deployment,omitempty"`
-	Before     *events.Before           `json:"before,omitempty"` // of the first pin of the row
+	SpecHash   events.SpecHash          `json:"spec_hash,omitempty"` // the spec that came back with it
+	Before     *events.Before           `json:"before,omitempty"`    // of the first pin of the row
 }
 
 // Held is a push that waits for a pin to end.
@@ -78,6 +82,17 @@ type PendingPush struct {
 	At    time.Time    `json:"at"`
 	Actor events.Actor `json:"actor"`
 	Event events.ID    `json:"event"`
+}
+
+// SeenKey is the key of App.Seen: a ref of a repository.
+func SeenKey(repository string, ref events.RefName) string { return repository + " " + string(ref) }
+
+// Serving is what a component runs now.
+type Serving struct {
+	Deployment events.ID       `json:"deployment"`
+	Generation uint64          `json:"generation"`
+	SpecHash   events.SpecHash `json:"spec_hash"`
+	Target     events.Target   `json:"target"`
 }
 
 // Phase is where a deployment is. The names are App Platform's.
@@ -108,7 +123,8 @@ type Deployment struct {
 	Intent     events.Intent            `json:"intent"`
 	Cause      string                   `json:"cause"`
 	Actor      events.Actor             `json:"actor"`
-	Push       *events.PushReceived     `json:"push,omitempty"` // the push that caused it
+	PushID     string                   `json:"push,omitempty"`   // the push that caused it
+	Source     *events.Change           `json:"source,omitempty"` // what that push said of its newest commit
 	Mode       events.BuildMode         `json:"mode"`
 	SpecHash   events.SpecHash          `json:"spec_hash"`
 	Want       map[string]events.Target `json:"want,omitempty"`
@@ -147,6 +163,8 @@ type Part struct {
 	Builder string         `json:"builder,omitempty"` // who builds, while building
 	Until   time.Time      `json:"until,omitzero"`    // end of its lease
 	Failed  string         `json:"failed,omitempty"`  // why the last attempt failed
+	Faults  int            `json:"faults,omitempty"`  // attempts that failed and were worth another
+	Retry   time.Time      `json:"retry,omitzero"`    // the next attempt starts no sooner
 	Started time.Time      `json:"started,omitzero"`
 	Ended   time.Time      `json:"ended,omitzero"`
 	Phases  []events.Phase `json:"phases,omitempty"`
@@ -194,7 +212,7 @@ func (a App) Live() []*Deployment {
 			live = append(live, d)
 		}
 	}
-	slices.SortFunc(live, func(x, y *Deployment) int { return int(x.Generation) - int(y.Generation) })
+	slices.SortFunc(live, byGeneration)
 	return live
 }
 
@@ -216,6 +234,8 @@ func (a App) Clone() App {
 	a.Pending = maps.Clone(a.Pending)
 	a.Deliveries = maps.Clone(a.Deliveries)
 	a.Quarantined = maps.Clone(a.Quarantined)
+	a.Serving = maps.Clone(a.Serving)
+	a.Recent = slices.Clone(a.Recent)
 	a.Releases = slices.Clone(a.Releases)
 	a.Images = maps.Clone(a.Images)
 	for c, images := range a.Images {
@@ -238,3 +258,5 @@ func (d *Deployment) Clone() *Deployment {
 	}
 	return &c
 }
+
+func byGeneration(x, y *Deployment) int { return cmp.Compare(x.Generation, y.Generation) }

@@ -12,6 +12,7 @@ type Command interface{ command() }
 
 // Order is a command with who gave it and its identity.
 type Order struct {
+	App     events.ID    // whose history; set by the handler
 	ID      string       // the command's identity: an Idempotency-Key, or delivery and change, or cause and component and attempt
 	Actor   events.Actor // who
 	Cause   string       // what led to it, when that is not the command itself: an event id, a delivery

@@ -1,6 +1,155 @@
 package deploy
 
-import "shiplog/events"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"shiplog/events"
+)
+
+// keepRecent is how many event ids an App remembers to know an order that is given twice. Clients retry within 35 s.
+const keepRecent = 128
 
 // Evolve returns the app after an event. It consumes a: its maps are changed in place (use [App.Clone] to keep one).
-func Evolve(a App, r events.Recorded) App { panic("being written") }
+// It never fails: an event that is not understood makes the app read-only.
+func Evolve(a App, r events.Recorded) App {
+	if a.ID == "" {
+		a = begin(r)
+	}
+	a.Head, a.Updated = r.Head(), r.At
+	a.Recent = append(a.Recent, r.ID)
+	if len(a.Recent) > 2*keepRecent {
+		a.Recent = slices.Clone(a.Recent[len(a.Recent)-keepRecent:])
+	}
+	switch e := r.Event.(type) {
+	case events.AppCreated:
+		a.Name, a.Created = e.Name, r.At
+		a.setSpec(e.Spec)
+	case events.SpecChanged:
+		a.setSpec(e.Spec)
+	case events.AppStopped:
+		a.Stopped = true
+	case events.AppStarted:
+		a.Stopped = false
+	case events.AppDeleted:
+		a.Deleted = true
+	case events.PushReceived:
+		a.received(e, r)
+	case events.PushJudged:
+		a.judged(e, r.At)
+	case events.Pinned:
+		a.pinned(e, r)
+	case events.Unpinned:
+		a.unpinned(e)
+	case events.Quarantined:
+		a.Quarantined[string(e.Commit)+string(e.Digest)] = e.Reason
+	case events.Unquarantined:
+		delete(a.Quarantined, string(e.Commit)+string(e.Digest))
+	case events.ImageRemoved:
+		a.Images[e.Component] = slices.DeleteFunc(a.Images[e.Component], func(i Image) bool { return i.Digest == e.Digest })
+	case events.Unknown:
+		a.ReadOnly = fmt.Sprintf("event %s of type %s: %s", r.Position, e.Type, e.Why)
+	default:
+		a.work(r)
+	}
+	return a
+}
+
+func begin(r events.Recorded) App {
+	id, _ := r.Subject.App()
+	return App{
+		ID: id, Specs: map[events.SpecHash]events.Spec{}, Want: map[string]events.Target{}, Pins: map[string]Pin{},
+		Held: map[string]Held{}, Seen: map[string]Seen{}, Pending: map[string]PendingPush{},
+		Deliveries: map[string]time.Time{}, Quarantined: map[string]string{}, Deployments: map[events.ID]*Deployment{},
+		Serving: map[string]Serving{}, Images: map[string][]Image{},
+	}
+}
+
+// setSpec puts a spec in force and forgets what no longer has a component.
+func (a *App) setSpec(s events.Spec) {
+	a.Spec = s
+	a.Specs[s.Hash()] = s
+	gone := func(name string) bool { _, ok := s.Component(name); return name != "" && !ok }
+	maps.DeleteFunc(a.Want, func(c string, _ events.Target) bool { return gone(c) })
+	maps.DeleteFunc(a.Pins, func(c string, _ Pin) bool { return gone(c) })
+	maps.DeleteFunc(a.Held, func(c string, _ Held) bool { return gone(c) })
+}
+
+func (a *App) received(e events.PushReceived, r events.Recorded) {
+	a.Pending[e.PushID()] = PendingPush{PushReceived: e, At: r.At, Actor: r.Actor, Event: r.ID}
+	a.Deliveries[e.PushID()] = r.At
+	if len(a.Deliveries)%256 == 0 { // now and then: a sweep for every push would cost the square of their number
+		maps.DeleteFunc(a.Deliveries, func(_ string, at time.Time) bool { return r.At.Sub(at) > DeliveryMemory })
+	}
+}
+
+func (a *App) judged(e events.PushJudged, at time.Time) {
+	delete(a.Pending, e.PushID())
+	if e.Verdict != events.VerdictUnresolved {
+		a.Seen[SeenKey(e.Repository, e.Ref)] = Seen{Commit: e.Revision.Commit, At: at}
+	}
+	for _, c := range e.Held {
+		a.Held[c] = Held{Revision: e.Revision, Push: e.PushID(), At: at, Count: a.Held[c].Count + 1}
+	}
+	for _, c := range e.Components {
+		a.Want[c] = events.Target{Revision: e.Revision}
+	}
+}
+
+func (a *App) pinned(e events.Pinned, r events.Recorded) {
+	for c, t := range e.Resolved {
+		a.holdUnshipped(c, r.At)
+		a.Want[c] = t
+		if e.Kind == events.RefBranch || e.Kind == events.RefTag {
+			if url, _, ok := a.source(c); ok {
+				a.Seen[SeenKey(url, t.Revision.Ref)] = Seen{Commit: t.Revision.Commit, At: r.At}
+			}
+		}
+	}
+	if s, ok := a.Specs[e.SpecHash]; ok {
+		a.setSpec(s)
+	}
+	if e.Component == "" {
+		clear(a.Pins)
+	}
+	a.Pins[e.Component] = Pin{
+		Kind: e.Kind, Ref: e.Ref, Resolved: e.Resolved, Reason: e.Reason, By: r.Actor, At: r.At,
+		Expires: e.Expires, Deployment: e.Deployment, SpecHash: e.SpecHash, Before: e.Before,
+	}
+}
+
+// holdUnshipped keeps a revision that was on its way when its component is pinned for the first time: it is offered
+// again when the pin ends, like a push that comes later.
+func (a *App) holdUnshipped(component string, at time.Time) {
+	want, held := a.Want[component], a.Held[component]
+	_, pinned := a.PinOf(component)
+	if !pinned && held.Count == 0 && !want.Revision.IsZero() && !want.Same(a.Serving[component].Target) {
+		a.Held[component] = Held{Revision: want.Revision, At: at, Count: 1}
+	}
+}
+
+func (a *App) unpinned(e events.Unpinned) {
+	if s, ok := a.Specs[e.SpecHash]; ok {
+		a.setSpec(s)
+	}
+	if e.Component == "" {
+		clear(a.Pins)
+		clear(a.Held)
+		return
+	}
+	delete(a.Pins, e.Component)
+	if _, all := a.Pins[""]; !all {
+		delete(a.Held, e.Component)
+	}
+}
+
+// source returns where a component's code comes from under the present spec.
+func (a *App) source(component string) (url, branch string, ok bool) {
+	c, found := a.Spec.Component(component)
+	if !found {
+		return "", "", false
+	}
+	return c.Repository()
+}

@@ -1,0 +1,275 @@
+package deploy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"shiplog/events"
+)
+
+func (s *story) pinTo(c PinTo) error {
+	a := s.app
+	pin, pinned := a.PinOf(c.Component)
+	if any, is := a.anyPin(); is && c.IfUnpinned {
+		return a.pinnedRefusal(any)
+	}
+	if len(c.Targets) == 0 {
+		return refuse(CodeInvalid, "%q is nothing that app %s can run", c.Ref, a.Name)
+	}
+	if !c.Expires.IsZero() && !c.Expires.After(s.order.At) {
+		return refuse(CodeInvalid, "the pin would expire at %s, which is past", c.Expires.UTC().Format("2006-01-02 15:04:05Z"))
+	}
+	spec := a.Spec
+	if c.SpecHash != "" && c.Component == "" {
+		var ok bool
+		if spec, ok = a.Specs[c.SpecHash]; !ok {
+			return refuse(CodeInvalid, "the configuration of %s is not known any more", c.Ref)
+		}
+	}
+	for name := range c.Targets {
+		if _, ok := spec.Component(name); !ok || (c.Component != "" && name != c.Component) {
+			return refuse(CodeInvalid, "app %s has no component %q to pin", a.Name, name)
+		}
+	}
+	targets := s.known(c)
+	if err := s.clean(targets); err != nil {
+		return err
+	}
+	want := map[string]events.Target{}
+	for _, comp := range spec.Components() {
+		t, chosen := targets[comp.Name]
+		if !chosen {
+			t = a.Want[comp.Name]
+		}
+		if t.IsZero() {
+			return refuse(CodeInvalid, "there is nothing to run yet for %s: push to %s first", comp.Name, sourceName(comp))
+		}
+		want[comp.Name] = t
+	}
+	runs := c.Mode == events.BuildReuse && a.runs(spec, want) && !a.rollingOut()
+	if runs && c.IfUnpinned {
+		return refuse(CodeInvalid, "%s is what app %s runs already", c.Ref, a.Name)
+	}
+	e := events.Pinned{
+		Component: c.Component, Kind: c.Kind, Ref: clip(c.Ref, 255), Resolved: targets, Reason: clip(c.Reason, 1024), Expires: c.Expires,
+	}
+	if spec.Hash() != a.Spec.Hash() {
+		e.SpecHash = spec.Hash()
+	}
+	if len(a.Pins) == 0 {
+		e.Before = a.before()
+	} else if _, own := a.Pins[c.Component]; own || pinned {
+		e.Before = pin.Before
+	}
+	if !runs {
+		e.Deployment = s.newWork().Deployment
+	}
+	s.add(e)
+	if c.Commit {
+		s.add(events.Unpinned{Component: c.Component, Why: events.UnpinCommit})
+	}
+	if runs {
+		s.drop("superseded by the pin to what runs")
+		return nil
+	}
+	intent, cloned := s.pinIntent(targets, spec.Hash())
+	s.request(request{
+		intent: intent, cause: fmt.Sprintf("%s to %s", verb(intent), c.Ref), spec: spec, want: want, mode: c.Mode, cloned: cloned,
+	})
+	return nil
+}
+
+// known fills in the digest of every chosen commit that was ever built: such a target is pulled, never built, unless a
+// build is asked for. An image of the present build settings is preferred to an older one.
+func (s *story) known(c PinTo) map[string]events.Target {
+	targets := maps.Clone(c.Targets)
+	for name, t := range targets {
+		if c.Mode != events.BuildReuse && !t.Revision.IsZero() {
+			targets[name] = events.Target{Revision: t.Revision}
+			continue
+		}
+		if t.Digest != "" || t.Revision.IsZero() {
+			continue
+		}
+		comp, _ := s.app.Spec.Component(name)
+		key := s.app.Spec.BuildKey(comp, t.Revision.Commit)
+		t.Digest = s.app.image(name, func(i Image) bool { return i.Key == key })
+		if t.Digest == "" {
+			t.Digest = s.app.image(name, func(i Image) bool { return i.Revision.Commit == t.Revision.Commit })
+		}
+		targets[name] = t
+	}
+	return targets
+}
+
+// pinIntent tells a rollback, to what went live before, from a pin to something new. Of several releases of the same
+// images it is the newest with that configuration, else the newest.
+func (s *story) pinIntent(targets map[string]events.Target, spec events.SpecHash) (events.Intent, events.ID) {
+	intent, cloned := events.IntentPin, events.ID("")
+	for i := len(s.app.Releases) - 1; i >= 0; i-- {
+		r, all := s.app.Releases[i], true
+		for name, t := range targets {
+			all = all && t.Digest != "" && r.Have[name].Digest == t.Digest
+		}
+		if all && (cloned == "" || r.SpecHash == spec) {
+			intent, cloned = events.IntentRollback, r.Deployment
+		}
+		if all && r.SpecHash == spec {
+			break
+		}
+	}
+	return intent, cloned
+}
+
+func verb(i events.Intent) string {
+	if i == events.IntentRollback {
+		return "rollback"
+	}
+	return "pin"
+}
+
+// before is what revert returns to: what was wanted, with the digests of what runs.
+func (a App) before() *events.Before {
+	want := maps.Clone(a.Want)
+	for name, t := range want {
+		if s, ok := a.Serving[name]; ok && s.Target.Same(t) {
+			want[name] = s.Target
+		}
+	}
+	return &events.Before{SpecHash: a.Spec.Hash(), Want: want}
+}
+
+// runs reports whether every target is what serves now, under that spec.
+func (a App) runs(spec events.Spec, want map[string]events.Target) bool {
+	hash := spec.Hash()
+	for name, t := range want {
+		s, ok := a.Serving[name]
+		if !ok || !s.Target.Same(t) || s.SpecHash != hash {
+			return false
+		}
+	}
+	return len(want) > 0
+}
+
+// rollingOut reports whether something that is not what serves is about to.
+func (a App) rollingOut() bool {
+	return slices.ContainsFunc(a.Live(), func(d *Deployment) bool { return d.Phase == Deploying && d.Intent != events.IntentRestart })
+}
+
+// anyPin returns the app's pin or, failing that, the first component's by name.
+func (a App) anyPin() (Pin, bool) {
+	for _, c := range slices.Sorted(maps.Keys(a.Pins)) {
+		return a.Pins[c], true
+	}
+	return Pin{}, false
+}
+
+// drop cancels what is queued or building: nothing else shall run than what runs.
+func (s *story) drop(reason string) {
+	for _, d := range s.app.Live() {
+		if d.Intent != events.IntentRestart && d.Phase != Deploying {
+			s.add(events.DeploymentCanceled{Work: d.Work(), Reason: reason})
+		}
+	}
+}
+
+func (s *story) unpin(c Unpin) error {
+	a := s.app
+	pin, ok := a.Pins[c.Component]
+	if !ok && c.Component == "" {
+		pin, ok = a.anyPin()
+	}
+	if c.Why == events.UnpinExpired && (!ok || pin.Expires.IsZero() || s.order.At.Before(pin.Expires)) {
+		return nil // it was unpinned or replaced meanwhile
+	}
+	if !ok {
+		return refuse(CodeInvalid, "app %s is not pinned%s", a.Name, ofComponent(c.Component))
+	}
+	e := events.Unpinned{Component: c.Component, Why: c.Why}
+	r := request{spec: a.Spec, want: maps.Clone(a.Want), mode: events.BuildReuse}
+	switch c.Why {
+	case events.UnpinCommit:
+		s.add(e)
+		return nil
+	case events.UnpinRevert:
+		if pin.Before == nil {
+			return refuse(CodeInvalid, "nothing is recorded of app %s from before the pin: unpin it instead", a.Name)
+		}
+		r.intent, r.cause, r.want = events.IntentRevert, "rollback reverted", maps.Clone(pin.Before.Want)
+		r.spec, e.SpecHash = a.Specs[pin.Before.SpecHash], pin.Before.SpecHash
+	default:
+		s.moveOn(c, pin, &r, &e)
+	}
+	if err := s.clean(r.want); err != nil {
+		return err
+	}
+	if a.runs(r.spec, r.want) && len(a.Live()) == 0 {
+		s.add(e)
+		return nil
+	}
+	if r.intent == "" { // nothing was held: what runs goes on
+		s.add(e)
+		return nil
+	}
+	e.Deployment = s.newWork().Deployment
+	s.add(e)
+	s.request(r)
+	return nil
+}
+
+// moveOn prepares the end of a pin: the newest held revision of each component that is free again, and the spec from
+// before the pin where the pin had brought its own and nobody changed it since.
+func (s *story) moveOn(c Unpin, pin Pin, r *request, e *events.Unpinned) {
+	a := s.app
+	if pin.SpecHash != "" && pin.SpecHash == a.Spec.Hash() && pin.Before != nil && c.Component == "" {
+		r.spec, e.SpecHash = a.Specs[pin.Before.SpecHash], pin.Before.SpecHash
+		r.intent, r.cause = events.IntentUnpin, "unpinned: the configuration from before"
+		for _, comp := range r.spec.Components() {
+			if r.want[comp.Name].IsZero() {
+				r.want[comp.Name] = pin.Before.Want[comp.Name]
+			}
+		}
+		maps.DeleteFunc(r.want, func(name string, _ events.Target) bool { _, ok := r.spec.Component(name); return !ok })
+	}
+	for name, held := range a.Held {
+		if c.Component != "" && c.Component != name {
+			continue
+		}
+		if has(a.Quarantined, string(held.Revision.Commit)) {
+			continue
+		}
+		r.intent, r.cause = events.IntentUnpin, fmt.Sprintf("unpinned: held commit %s", held.Revision.Commit.Short())
+		r.want[name] = events.Target{Revision: held.Revision}
+	}
+}
+
+func ofComponent(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " in component " + name
+}
+
+func (s *story) quarantine(c Quarantine) error {
+	id := string(c.Commit) + string(c.Digest)
+	if (c.Commit == "") == (c.Digest == "") {
+		return refuse(CodeInvalid, "quarantine one commit or one digest")
+	}
+	_, is := s.app.Quarantined[id]
+	switch {
+	case c.Lift && is:
+		s.add(events.Unquarantined{Commit: c.Commit, Digest: c.Digest})
+	case !c.Lift && !is:
+		s.add(events.Quarantined{Commit: c.Commit, Digest: c.Digest, Reason: clip(c.Reason, 1024)})
+		for _, d := range s.app.Live() {
+			for _, p := range d.Parts {
+				if string(p.Target.Revision.Commit) == id || string(p.Target.Digest) == id {
+					s.add(events.DeploymentCanceled{Work: d.Work(), Reason: "what it would run was put in quarantine"})
+					break
+				}
+			}
+		}
+	}
+	return nil
+}

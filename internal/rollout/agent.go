@@ -1,0 +1,80 @@
+// Package rollout makes the world run what the log decided: it brings a deployment's images to the engine, starts the new
+// instances beside the old, switches the ingress, and afterwards keeps things as they should be. It is the only code that
+// tells the engine and the ingress what to do with an app.
+package rollout
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"shiplog/events"
+	"shiplog/internal/deploy"
+	"shiplog/internal/engine"
+	"shiplog/internal/ingress"
+	"shiplog/internal/logs"
+)
+
+// Engine is what the agent needs of a container engine. Its contract is engine.Engine's.
+type Engine interface {
+	Has(ctx context.Context, d events.Digest) (bool, error)
+	Pull(ctx context.Context, image engine.Image, progress io.Writer) error
+	Roll(ctx context.Context, r engine.Rollout, progress io.Writer) ([]engine.Instance, error)
+	Instances(ctx context.Context, app events.ID) ([]engine.Instance, error)
+	Retire(ctx context.Context, instances []engine.Instance, grace time.Duration) error
+	RemoveApp(ctx context.Context, app events.ID) error
+}
+
+// Ingress is what the agent needs of the ingress. Its contract is ingress.Client's.
+type Ingress interface {
+	Set(ctx context.Context, routes ingress.AppRoutes) error
+	Remove(ctx context.Context, app string, generation uint64) error
+	Drain(ctx context.Context, backends []string, timeout time.Duration) (left int64, err error)
+}
+
+// Images checks an image at its registry before the engine is sent there.
+type Images interface {
+	Verify(ctx context.Context, repository string, d events.Digest) error
+}
+
+// Desk takes reports. *deploy.Handler is one.
+type Desk interface {
+	Do(ctx context.Context, app events.ID, o deploy.Order) (deploy.Result, error)
+}
+
+// Secrets opens sealed environment variables.
+type Secrets interface {
+	Reveal(owner string, e events.Env) (string, error)
+}
+
+// Agent rolls deployments out and holds apps as they should be. One agent serves one engine.
+type Agent struct {
+	Desk    Desk
+	Engine  Engine
+	Ingress Ingress
+	Images  Images
+	Secrets Secrets
+	Logs    logs.Store
+
+	Registry   string // host of the registry our own images are in
+	User, Pass string // its credentials
+	Plain      bool   // it speaks plain HTTP
+	Domain     string // an app answers at <name>.<Domain>
+	Now        func() time.Time
+}
+
+// order makes a command of the agent's own. Its id follows from the work, so that a report sent twice is one.
+func (a *Agent) order(id string, c deploy.Command) deploy.Order {
+	return deploy.Order{ID: id, Actor: events.Self, At: a.Now(), Command: c}
+}
+
+// image says where a component's image is.
+func (a *Agent) image(app events.ID, component string, t events.Target) engine.Image {
+	if t.Image != "" {
+		return engine.Image{Repository: t.Image, Digest: t.Digest}
+	}
+	return engine.Image{
+		Repository: a.Registry + "/" + string(app) + "/" + component, Digest: t.Digest,
+		User: a.User, Password: a.Pass, Plain: a.Plain,
+	}
+}
