@@ -63,8 +63,8 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 // the caller's sake.
 func (r *rolling) interrupted(ctx context.Context, i Instance) error {
 	cause := context.Cause(ctx)
-	if un := (*Unhealthy)(nil); errors.As(cause, &un) {
-		return cause
+	if other := (*failure)(nil); errors.As(cause, &other) {
+		return other.error
 	}
 	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was not ready when the rollout was ended: " + cause.Error(), Log: r.tail(ctx, i.ID), Err: cause}
 }
@@ -75,7 +75,7 @@ func (r *rolling) ended(ctx context.Context, i Instance, begin time.Time) error 
 	if i.Running() { // again: the container has forgotten how the run before ended
 		code, known = r.exitCode(ctx, i, begin)
 	}
-	un := &Unhealthy{Instance: i.Name, Step: "healthy", Reason: fmt.Sprintf("it exited with code %d", code), Log: r.tail(ctx, i.ID)}
+	un := &Unhealthy{Instance: i.Name, Step: "healthy", Reason: fmt.Sprintf("it exited with code %d", code), Log: r.lastWords(ctx, i.ID)}
 	switch {
 	case !known:
 		un.Reason = "it exited"
@@ -88,6 +88,17 @@ func (r *rolling) ended(ctx context.Context, i Instance, begin time.Time) error 
 	}
 	un.Reason += fmt.Sprintf(", within %v", time.Since(begin).Round(10*time.Millisecond))
 	return un
+}
+
+// lastWords is tail for an instance that has just ended: what it wrote reaches the engine's log a moment later.
+func (r *rolling) lastWords(ctx context.Context, id string) (text string) {
+	for range 5 {
+		time.Sleep(firstPause)
+		if text = r.tail(ctx, id); text != "" {
+			break
+		}
+	}
+	return text
 }
 
 // exitCode asks the engine's memory of events how an instance first ended after begin.

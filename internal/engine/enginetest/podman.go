@@ -30,7 +30,8 @@ import (
 )
 
 // Podman starts a Podman service with storage of its own and returns its address for engine.Options.Host. It ends with
-// the test, with all its containers, networks and mounts. Packages that use it should have a TestMain that calls Main.
+// the test, with all its containers, networks and mounts. Packages that use it should have a TestMain that calls Main:
+// without, two Podmans at a time get into each other's networks.
 func Podman(t testing.TB) (host string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "podman-")
@@ -123,6 +124,7 @@ func (s *Server) Stop() error {
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait() // by our signal
+	errs = append(errs, s.buryMonitors())
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	errs = append(errs, err)
 	for line := range strings.Lines(string(mounts)) {
@@ -134,4 +136,24 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("stop podman: %w\n%s", err, s.said)
 	}
 	return nil
+}
+
+// buryMonitors waits for the processes that watch containers: they end a moment after their container is removed, and
+// write to dir until then.
+func (s *Server) buryMonitors() error {
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		left := 0
+		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range files {
+			if b, err := os.ReadFile(file); err == nil && bytes.Contains(b, []byte(s.dir+"/root")) {
+				left++
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if time.Since(begin) > 10*time.Second {
+			return fmt.Errorf("%d processes of this Podman do not end", left)
+		}
+	}
 }
