@@ -76,7 +76,7 @@ func (b *Builder) build(ctx context.Context, job Job) (rep reply, err error) {
 	defer release()
 
 	job.Plain = job.Plain || onLoopback(job.Destination)
-	req := request{Token: token, Job: wireJob(job), Work: work, Layers: layers, Mounts: filepath.Join(layers, "mounts", clean(repository(job.Destination))),
+	req := request{Token: token, Job: wireJob(job), Work: work, Layers: layers, Mounts: filepath.Join(layers, "mounts", clean(repositoryOf(job.Destination))),
 		Config: b.opts.Storage, Hide: b.opts.Hide, Runc: b.runc, Link: way, Dial: b.dialPolicy(job), Disk: b.opts.Limits.DiskFree, Shiplog: b.opts.Version}
 	if err := os.MkdirAll(req.Mounts, 0o700); err != nil {
 		return reply{}, fmt.Errorf("make the directory of cache mounts: %w", err)
@@ -146,8 +146,8 @@ func registryHost(destination string) string {
 	return host
 }
 
-// repository is a destination without its tag.
-func repository(destination string) string {
+// repositoryOf is a destination without its tag.
+func repositoryOf(destination string) string {
 	if i := strings.LastIndex(destination, ":"); i > strings.LastIndex(destination, "/") {
 		return destination[:i]
 	}
@@ -161,7 +161,7 @@ func (j Job) check() error {
 		return fmt.Errorf("a build job needs an id of at most 150 bytes")
 	case j.Revision.Commit == "":
 		return fmt.Errorf("the build job %s names no commit", j.ID)
-	case registryHost(j.Destination) == j.Destination || repository(j.Destination) == j.Destination:
+	case registryHost(j.Destination) == j.Destination || repositoryOf(j.Destination) == j.Destination:
 		return fmt.Errorf("the build job %s has the destination %q: want registry/repository:tag", j.ID, j.Destination)
 	}
 	for id := range j.Secrets {

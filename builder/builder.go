@@ -78,7 +78,7 @@ func Open(opts Options) (*Builder, error) {
 	}
 	var err error
 	if b.cgroups, err = openCgroups("shiplog-build-"+b.id, opts.Limits); err != nil {
-		b.warn("builds have no limits of memory, processes and CPU: %v", err)
+		b.warn("builds are not limited as they should be: %v", err)
 	}
 	if b.network, err = openNetwork(b.id, opts.NetAllow); err != nil {
 		b.warn("RUN and ADD in a build have no network: %v", err)

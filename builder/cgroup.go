@@ -57,7 +57,7 @@ func openCgroups(name string, limits Limits) (*cgroups, error) {
 		c.trees = append(c.trees, t)
 	}
 	if len(missing) > 0 {
-		return c, fmt.Errorf("the cgroup controllers %s cannot be used here: %w", strings.Join(missing, ", "), errors.Join(errs...))
+		return c, errors.Join(fmt.Errorf("the cgroup controllers for %s cannot be used here", strings.Join(missing, ", ")), errors.Join(errs...))
 	}
 	return c, nil
 }

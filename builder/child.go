@@ -116,11 +116,14 @@ func runSteps(req request) (reply, error) {
 	return rep, nil
 }
 
-// watchDisk ends the build when the disk is nearly full, before the log and the registry feel it.
+// watchDisk ends the build when a disk it writes to is nearly full, before the log and the registry feel it.
 func watchDisk(free int64) {
 	for range time.Tick(500 * time.Millisecond) {
-		var st unix.Statfs_t
-		if unix.Statfs(insideLayers, &st) == nil && int64(st.Bavail)*st.Bsize < free {
+		for _, dir := range []string{insideLayers, insideTemp} {
+			var st unix.Statfs_t
+			if unix.Statfs(dir, &st) != nil || int64(st.Bavail)*st.Bsize >= free {
+				continue
+			}
 			rep := reply{Dirty: true, Failure: fail(stepBuild, fmt.Sprintf("the build was stopped because the disk has less than %s left: "+
 				"clear the layer cache, or make room", size(free)), true)}
 			_ = json.NewEncoder(os.NewFile(3, "reply")).Encode(rep)

@@ -277,7 +277,7 @@ func TestManyBuildsLeaveNothing(t *testing.T) {
 			for i := range each {
 				ctx, cancel := context.WithCancel(context.Background())
 				if job.Log == slow.Log {
-					time.AfterFunc(time.Duration(50+100*i)*time.Millisecond, cancel)
+					time.AfterFunc(time.Duration(20+50*i)*time.Millisecond, cancel)
 				}
 				_, err := r.Build(ctx, job)
 				cancel()

@@ -24,6 +24,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"golang.org/x/sys/unix"
+
 	"shiplog/events"
 	"shiplog/internal/git"
 )
@@ -67,7 +69,7 @@ const user, password = "builder", "registry-password"
 
 func newRoom(t *testing.T, change ...func(*Options)) *room {
 	t.Helper()
-	r := &room{t: t, dir: t.TempDir()}
+	r := &room{t: t, dir: inMemory(t)}
 	to := httptest.NewServer(basicAuth(registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
 	t.Cleanup(to.Close)
 	from := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -95,6 +97,25 @@ func newRoom(t *testing.T, change ...func(*Options)) *room {
 		}
 	})
 	return r
+}
+
+// inMemory is t.TempDir on a file system in memory, where there is room: builds write and sync a lot.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	var st unix.Statfs_t
+	if unix.Statfs("/dev/shm", &st) != nil || int64(st.Bavail)*st.Bsize < 4<<30 {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "shiplog-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func basicAuth(next http.Handler) http.Handler {
@@ -173,7 +194,7 @@ func must(t *testing.T) func(c *v1.ConfigFile, err error) *v1.ConfigFile {
 // tree writes a directory of files.
 func (r *room) tree(files map[string]string) string {
 	r.t.Helper()
-	dir := r.t.TempDir()
+	dir := inMemory(r.t)
 	for name, text := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+
+	"github.com/vishvananda/netlink"
 )
 
 // network gives each build a veth pair, an address of its own and outbound access to public addresses. Its rules are one
@@ -144,9 +146,30 @@ func (n *network) reserve() (*link, func(), error) {
 			return netip.PrefixFrom(netip.AddrFrom4([4]byte{base[0], base[1], base[2], byte(4*i + k)}), 30)
 		}
 		l := &link{Name: fmt.Sprintf("%s%d", n.linkPrefix(), i), Host: at(1), Own: at(2), DNS: n.dns}
-		return l, func() { n.mu.Lock(); n.used[i] = false; n.mu.Unlock() }, nil
+		return l, func() { n.release(i) }, nil
 	}
 	return nil, nil, errors.New("64 builds run at once: wait until one has ended")
+}
+
+// release removes the link of a build that has ended. The kernel does that, too, but some time after the network
+// namespace's last process.
+func (n *network) release(i int) {
+	if l, err := netlink.LinkByName(fmt.Sprintf("%s%d", n.linkPrefix(), i)); err == nil {
+		_ = netlink.LinkDel(l) // fails when the kernel was first
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.used[i] = false
+}
+
+// sweep removes the links of an earlier process's builds.
+func (n *network) sweep() {
+	if n == nil {
+		return
+	}
+	for i := range n.used {
+		n.release(i)
+	}
 }
 
 // passFirewall lets builds through a host firewall that forwards nothing by default, as Docker sets it up: a packet

@@ -89,7 +89,7 @@ func (r *Registry) Verify(ctx context.Context, repository string, digest events.
 	defer cancel()
 	img, err := r.verify(ctx, repository, digest)
 	if err != nil {
-		return RegistryImage{}, fmt.Errorf("image %s@%s: %w", clean(repository), digest, err)
+		return RegistryImage{}, fmt.Errorf("image %s@%s: %w", printable(repository), digest, err)
 	}
 	return img, nil
 }
@@ -141,7 +141,7 @@ func (r *Registry) Resolve(ctx context.Context, image, tag string) (events.Diges
 	defer cancel()
 	d, err := r.resolve(ctx, image, tag)
 	if err != nil {
-		return "", fmt.Errorf("resolve image %s:%s: %w", clean(image), clean(tag), err)
+		return "", fmt.Errorf("resolve image %s:%s: %w", printable(image), printable(tag), err)
 	}
 	return d, nil
 }
@@ -177,7 +177,7 @@ func (r *Registry) resolve(ctx context.Context, image, tag string) (events.Diges
 func (r *Registry) Repository(image string) (repository string, plain bool, err error) {
 	n, plain, err := r.locate(image)
 	if err != nil {
-		return "", false, fmt.Errorf("image %s: %w", clean(image), err)
+		return "", false, fmt.Errorf("image %s: %w", printable(image), err)
 	}
 	return n.Name(), plain, nil
 }

@@ -98,7 +98,7 @@ func (r *repository) platform(ctx context.Context, config v1.Descriptor) (string
 		return "", fmt.Errorf("%w: config: %v", errBadManifest, err)
 	}
 	if c.OS != "linux" || c.Architecture != runtime.GOARCH {
-		return "", fmt.Errorf("%w: it is for %s/%s, this machine is linux/%s", ErrPlatform, clean(c.OS), clean(c.Architecture), runtime.GOARCH)
+		return "", fmt.Errorf("%w: it is for %s/%s, this machine is linux/%s", ErrPlatform, printable(c.OS), printable(c.Architecture), runtime.GOARCH)
 	}
 	return c.OS + "/" + c.Architecture, nil
 }
@@ -146,7 +146,7 @@ func readManifest(b []byte) (m *v1.Manifest, child events.Digest, err error) {
 			return nil, child, nil
 		}
 		if len(have) < 10 {
-			have = append(have, clean(d.Platform.OS+"/"+d.Platform.Architecture))
+			have = append(have, printable(d.Platform.OS+"/"+d.Platform.Architecture))
 		}
 	}
 	return nil, "", fmt.Errorf("%w: it is for %s, this machine is linux/%s", ErrPlatform, strings.Join(have, ", "), runtime.GOARCH)
@@ -179,8 +179,8 @@ func digestOf(b []byte) events.Digest {
 	return events.Digest("sha256:" + hex.EncodeToString(sum[:]))
 }
 
-// clean makes outside text fit for an error message: short, on one line, printable.
-func clean(s string) string {
+// printable makes outside text fit for an error message: short, on one line, printable.
+func printable(s string) string {
 	s = strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {
 			return '?'

@@ -125,14 +125,14 @@ func (s *Store) replace(ctx context.Context, log events.Log, old *file) (r Rebui
 
 // replay projects the events of the log after f's checkpoint, up to a position.
 func (s *Store) replay(ctx context.Context, log events.Log, f *file, to events.Position) error {
-	if f.state.At.Compare(to) >= 0 {
+	if reached(f.state.At, to) {
 		return nil
 	}
 	ctx, stop := context.WithCancel(ctx)
 	in := feed(ctx, log.Replay(ctx, f.state.At))
 	defer drain(in)
 	defer stop()
-	for f.state.At.Compare(to) < 0 {
+	for !reached(f.state.At, to) {
 		first, ok := <-in
 		if !ok {
 			return fmt.Errorf("the log ended at %s, before %s: %w", f.state.At, to, events.ErrUnavailable)

@@ -66,7 +66,7 @@ func (s *Store) follow(ctx context.Context, log events.Log) error {
 	in := feed(ctx, log.Follow(ctx, from))
 	defer drain(in)
 	defer stop()
-	if from.Compare(last) >= 0 {
+	if reached(from, last) {
 		s.change(func(st *Status) { st.Trouble = "" })
 	}
 	settle := time.NewTimer(s.opts.Settle)
@@ -273,6 +273,10 @@ func drain(in <-chan item) {
 	}
 }
 
+// reached reports whether a checkpoint is at or after a position. The end of an empty log is a position with an epoch and
+// no sequence: it is always reached.
+func reached(at, to events.Position) bool { return to.Sequence == 0 || at.Compare(to) >= 0 }
+
 // maxBatchBytes bounds the memory of a batch.
 const maxBatchBytes = 16 << 20
 
@@ -295,7 +299,7 @@ func gather(ctx context.Context, first item, in <-chan item, most int, last even
 			continue
 		default:
 		}
-		if it.r.Position.Compare(last) >= 0 {
+		if reached(it.r.Position, last) {
 			return list, nil
 		}
 		select {

@@ -147,7 +147,7 @@ func (s *Store) Wait(ctx context.Context, at events.Position) error {
 		s.mu.RLock()
 		checkpoint, moved, closed := s.status.Checkpoint, s.moved, s.closed
 		s.mu.RUnlock()
-		if at.Compare(checkpoint) <= 0 {
+		if reached(checkpoint, at) {
 			return nil
 		}
 		if closed {

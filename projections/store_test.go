@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +17,17 @@ import (
 
 func quiet(path string) Options {
 	return Options{Path: path, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+}
+
+// scratch is a directory for a test's files, in memory where there is one: what is tested is not the disk.
+func scratch(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "projections-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // running is a store with its Run.
@@ -102,7 +114,7 @@ func same(t testing.TB, what, got, want string) {
 // rebuilt is the dump of a projection made in one go of the first n events.
 func rebuilt(t testing.TB, all []events.Recorded, n int) string {
 	t.Helper()
-	s := run(t, quiet(filepath.Join(t.TempDir(), "projection.db")), newTape(all[:n]))
+	s := run(t, quiet(filepath.Join(scratch(t), "projection.db")), newTape(all[:n]))
 	s.until(n)
 	defer s.halt()
 	return s.dump()
@@ -114,7 +126,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 
 	log := newTape(all)
 	log.show(0)
-	live := run(t, quiet(filepath.Join(t.TempDir(), "projection.db")), log)
+	live := run(t, quiet(filepath.Join(scratch(t), "projection.db")), log)
 	for n := 1; n <= len(all); n += 1 + n%7 {
 		log.show(n)
 		if n%3 == 0 {
@@ -137,7 +149,7 @@ func TestRestartsChangeNothing(t *testing.T) {
 	want := rebuilt(t, all, len(all))
 	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 3))
-		opts := quiet(filepath.Join(t.TempDir(), "projection.db"))
+		opts := quiet(filepath.Join(scratch(t), "projection.db"))
 		log := newTape(all)
 		for n := 0; n < len(all); {
 			n = min(n+1+rng.IntN(300), len(all))

@@ -24,7 +24,7 @@ import (
 var built struct{ shiplog, hello string }
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
+	enginetest.Main(func() int {
 		dir, err := os.MkdirTemp("", "shiplog-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 		return m.Run()
-	}())
+	})
 }
 
 // site is a running `shiplog serve` with a data directory, ports and an engine of its own.
@@ -53,6 +53,7 @@ type site struct {
 	args    []string
 	env     []string
 	token   string
+	engine  string // socket of the container engine
 	cmd     *exec.Cmd
 	log     *os.File
 }
@@ -62,10 +63,10 @@ func start(t *testing.T, args ...string) *site {
 	t.Helper()
 	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data")}
 	listen := freePort(t)
-	s.url, s.ingress = "http://"+listen, freePort(t)
+	s.url, s.ingress, s.engine = "http://"+listen, freePort(t), enginetest.Podman(t)
 	s.args = append([]string{
 		"serve", "--data", s.dir, "--listen", listen, "--ingress", s.ingress, "--registry-listen", freePort(t),
-		"--engine-host", enginetest.Podman(t),
+		"--engine-host", s.engine,
 	}, args...)
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -136,9 +137,7 @@ func (s *site) end() {
 
 // endIngress ends the ingress that the service left running, by the pid it gives itself.
 func (s *site) endIngress() {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.dir, "ingress.sock"))
-	}}}
+	client := &http.Client{Timeout: 2 * time.Second, Transport: overSocket(filepath.Join(s.dir, "ingress.sock"))}
 	res, err := client.Get("http://ingress/health")
 	if err != nil {
 		return
@@ -314,6 +313,27 @@ func (s *site) id(app string) string {
 	}
 	s.t.Fatalf("no app %s", app)
 	return ""
+}
+
+// ask asks the container engine itself.
+func (s *site) ask(path string, into any) {
+	s.t.Helper()
+	client := &http.Client{Timeout: 20 * time.Second, Transport: overSocket(strings.TrimPrefix(s.engine, "unix://"))}
+	res, err := client.Get("http://engine/v1.40" + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		s.t.Fatalf("the engine's answer to %s: %v", path, err)
+	}
+}
+
+// overSocket is a transport that reaches one socket.
+func overSocket(path string) *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
 }
 
 func freePort(t *testing.T) string {

@@ -3,12 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
-
-	"shiplog/internal/engine/enginetest"
 )
 
 // The main job, as a person does it: push, push, go back to anything, move on.
@@ -177,15 +176,14 @@ func (s *site) lastVerdict(app string) (v string) {
 // runningDigest asks the engine itself, not Shiplog, which image the app's newest container runs.
 func (s *site) runningDigest(app string) string {
 	s.t.Helper()
-	out := enginetest.Ask(s.t, "/containers/json?"+`filters={"label":["shiplog.name=`+app+`"]}`)
 	var containers []struct {
 		ID      string `json:"Id"`
-		Image   string
 		ImageID string
 		Created int64
 	}
-	if err := json.Unmarshal(out, &containers); err != nil || len(containers) == 0 {
-		s.t.Fatalf("the engine runs nothing of %s: %v %s", app, err, out)
+	s.ask(`/containers/json?filters=`+url.QueryEscape(`{"label":["shiplog.name=`+app+`"]}`), &containers)
+	if len(containers) == 0 {
+		s.t.Fatalf("the engine runs nothing of %s", app)
 	}
 	newest := containers[0]
 	for _, c := range containers {
@@ -194,8 +192,9 @@ func (s *site) runningDigest(app string) string {
 		}
 	}
 	var image struct{ RepoDigests []string }
-	if err := json.Unmarshal(enginetest.Ask(s.t, "/images/"+newest.ImageID+"/json"), &image); err != nil || len(image.RepoDigests) == 0 {
-		s.t.Fatalf("image of %s: %v", newest.ID, err)
+	s.ask("/images/"+newest.ImageID+"/json", &image)
+	if len(image.RepoDigests) == 0 {
+		s.t.Fatalf("the engine knows no digest of the image of %s", newest.ID)
 	}
 	_, digest, _ := strings.Cut(image.RepoDigests[0], "@")
 	return digest

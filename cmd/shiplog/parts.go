@@ -98,7 +98,7 @@ func (s *service) openIngress(ctx context.Context) error {
 		return err
 	}
 	s.ingress = ingress.NewClient(s.path("ingress.sock"))
-	return s.ingress.Ensure(ctx, exe, ingress.Options{
+	return ingress.Ensure(ctx, exe, ingress.Options{
 		Listen: s.config.Ingress, Socket: s.path("ingress.sock"), State: s.path("ingress.json"), Version: version,
 	})
 }

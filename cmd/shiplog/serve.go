@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -66,21 +67,22 @@ type service struct {
 	log    *slog.Logger
 	token  string
 
-	nats     *natslog.Server
-	events   *natslog.Log
-	lines    *natslog.Lines
-	ignored  *natslog.Deliveries
-	store    *projections.Store
-	handler  *deploy.Handler
-	secrets  *secrets.Store
-	registry *registry.Registry // nil with an external one
-	images   *builder.Registry
-	builder  *builder.Builder
-	engine   *engine.Docker
-	ingress  *ingress.Client
-	remote   *git.Remote
-	watch    *gitwatch.Watch
-	reactor  *reactor.Reactor
+	nats        *natslog.Server
+	events      *natslog.Log
+	lines       *natslog.Lines
+	ignored     *natslog.Deliveries
+	store       *projections.Store
+	handler     *deploy.Handler
+	secrets     *secrets.Store
+	registry    *registry.Registry // nil with an external one
+	images      *builder.Registry
+	builder     *builder.Builder
+	engine      *engine.Docker
+	ingress     *ingress.Client
+	remote      *git.Remote
+	watch       *gitwatch.Watch
+	hookSecrets *hookSecrets
+	reactor     *reactor.Reactor
 
 	servers []*http.Server
 	closers []func() // run in reverse
@@ -140,11 +142,10 @@ func (s *service) openLog(ctx context.Context) error {
 		return err
 	}
 	s.onClose(func() { _ = s.events.Close() })
-	if s.lines, err = natslog.OpenLines(ctx, s.nats.Conn(), natslog.LinesOptions{}); err != nil {
+	if s.lines, err = natslog.OpenLines(ctx, s.nats.Conn(), natslog.SideOptions{}); err != nil {
 		return err
 	}
-	s.onClose(func() { _ = s.lines.Close() })
-	s.ignored, err = natslog.OpenDeliveries(ctx, s.nats.Conn(), natslog.DeliveriesOptions{})
+	s.ignored, err = natslog.OpenDeliveries(ctx, s.nats.Conn(), natslog.SideOptions{})
 	return err
 }
 
@@ -181,7 +182,7 @@ func (s *service) run(ctx context.Context) error {
 		stop()
 		return err
 	}
-	s.log.Info("ready", "url", s.config.PublicURL, "apps", "http://<app>."+s.config.Domain+port(s.config.Ingress), "token", s.path("admin.token"), "version", version)
+	s.log.Info("ready", "url", s.config.PublicURL, "apps", "http://<app>."+s.config.Domain+":"+portOf(s.config.Ingress), "token", s.path("admin.token"), "version", version)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -208,6 +209,9 @@ func (s *service) again(ctx context.Context, what string, run func() error) {
 
 // compareRemotes looks for pushes that the git remote took and the log did not: at the start, and every 3 minutes.
 func (s *service) compareRemotes(ctx context.Context) {
+	if last, err := s.events.Last(ctx); err == nil && s.store.Wait(ctx, last) == nil {
+		s.archiveOrphans() // only when every app is known
+	}
 	for {
 		apps, _ := s.known()
 		for _, app := range apps {
@@ -282,4 +286,9 @@ func (s *service) expire(ctx context.Context, app deploy.App, a deploy.Action) e
 		Command: deploy.Unpin{Component: a.Component, Why: events.UnpinExpired},
 	})
 	return err
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }

@@ -23,6 +23,8 @@ import (
 type RemoteOptions struct {
 	// Authenticate says who a user name and a password (a token) are. nil refuses everybody.
 	Authenticate func(user, token string) (events.Actor, bool)
+	// Missing is called for a repository that is not there, when somebody who may asks for it. It may make it. May be nil.
+	Missing func(ctx context.Context, name string) error
 	// BeforePush is called when a client asks to push. An error refuses the push, with the error's text, before anything
 	// is sent: when the log is down, say. May be nil.
 	BeforePush func(ctx context.Context, name string) error

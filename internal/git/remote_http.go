@@ -81,7 +81,16 @@ func (r *Remote) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		say(w, http.StatusUnauthorized, "any user name, and a token as the password")
 		return
 	}
-	if _, err := os.Stat(r.Path(q.name)); err != nil {
+	_, err := os.Stat(r.Path(q.name))
+	if err != nil && r.Missing != nil {
+		if err := r.Missing(req.Context(), q.name); err != nil {
+			w.Header().Set("Retry-After", "5")
+			say(w, http.StatusServiceUnavailable, "the repository of "+q.name+" cannot be prepared: "+oneLine(err))
+			return
+		}
+		_, err = os.Stat(r.Path(q.name))
+	}
+	if err != nil {
 		say(w, http.StatusNotFound, "there is no repository for "+q.name+"; make an app of that name first, with this address as its source")
 		return
 	}

@@ -90,8 +90,8 @@ func streamName(base string, epoch uint64) string {
 // naming the setting, on a stream that could lose or change events. The log must be closed; the connection stays open.
 func Open(ctx context.Context, conn *Conn, o Options) (*Log, error) {
 	o = o.withDefaults()
-	if err := events.Subject(o.Root).Check(); err != nil {
-		return nil, fmt.Errorf("root of the log: %w", err)
+	if err := checkRoot(o.Root); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*o.Timeout)
 	defer cancel()
@@ -104,6 +104,14 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Log, error) {
 		o.Log.Error("the log is not in order", "stream", stream.CachedInfo().Config.Name, "error", err)
 	}
 	return l, nil
+}
+
+// checkRoot accepts what can be one part of a subject.
+func checkRoot(root string) error {
+	if events.Subject("app."+root).Check() != nil {
+		return fmt.Errorf("%q cannot be the root of subjects: letters, digits, - and _ only", root)
+	}
+	return nil
 }
 
 func findStream(ctx context.Context, js jetstream.JetStream, o Options) (epoch uint64, s jetstream.Stream, err error) {

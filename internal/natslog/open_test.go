@@ -69,6 +69,11 @@ func TestOpenAgain(t *testing.T) {
 	if _, err := natslog.Open(t.Context(), s.Conn(), natslog.Options{MaxBytes: 1000}); err == nil || !strings.Contains(err.Error(), "MaxBytes") {
 		t.Errorf("MaxBytes below what is used: error %v", err)
 	}
+	for _, root := range []string{"a.b", "a>", " "} {
+		if _, err := natslog.Open(t.Context(), s.Conn(), natslog.Options{Root: root}); err == nil {
+			t.Errorf("the root %q was accepted", root)
+		}
+	}
 	other := open(t, s, natslog.Options{Root: "second", MaxBytes: 1 << 20})
 	if last, err := other.Last(t.Context()); err != nil || last != (events.Position{Epoch: 1}) {
 		t.Errorf("a log with another root ends at %s, %v", last, err)

@@ -42,6 +42,9 @@ func (o SideOptions) withDefaults(stream string, maxBytes int64) SideOptions {
 
 // openSide creates the stream, or sets an existing one to what is wanted: nothing in it is precious.
 func openSide(ctx context.Context, conn *Conn, o SideOptions, subjects string) (jetstream.Stream, error) {
+	if err := checkRoot(o.Root); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	s, err := conn.leader.CreateOrUpdateStream(ctx, jetstream.StreamConfig{

@@ -28,8 +28,8 @@ type Engine interface {
 // Ingress is what the agent needs of the ingress. Its contract is ingress.Client's.
 type Ingress interface {
 	Set(ctx context.Context, routes ingress.AppRoutes) error
-	Remove(ctx context.Context, app events.ID) error
-	Drain(ctx context.Context, backends []string, timeout time.Duration) (left int, err error)
+	Remove(ctx context.Context, app string, generation uint64) error
+	Drain(ctx context.Context, backends []string, timeout time.Duration) (left int64, err error)
 }
 
 // Images checks an image at its registry before the engine is sent there.

@@ -153,7 +153,7 @@ func (a *Agent) pull(ctx context.Context, image engine.Image, log io.Writer) err
 // temporary reports whether trying again may help. Errors say so themselves.
 func temporary(err error) bool {
 	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
+	return errors.Is(err, engine.ErrDown) || errors.As(err, &t) && t.Temporary()
 }
 
 // start runs one component's instances until they are healthy, and makes sure that they run the very image.
