@@ -134,7 +134,9 @@ func TestWebhook(t *testing.T) {
 	}
 	few := newDesk(t, func(o *Options) { o.Providers = []string{"github"} })
 	_, fewPath := few.create(webGo)
-	var one struct{ Webhook struct{ URLs map[string]string } }
+	var one struct {
+		Webhook struct{ URLs map[string]string }
+	}
 	if few.do("GET", fewPath+"/webhook", nil, &one); len(one.Webhook.URLs) != 1 || !strings.HasPrefix(one.Webhook.URLs["github"], few.options.PublicURL) {
 		t.Errorf("webhook %+v", one)
 	}
