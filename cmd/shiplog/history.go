@@ -84,8 +84,11 @@ func (e eventAnswer) describe() string {
 		add("to %s", e.Ref)
 		add("%s", e.Component)
 		add("(%s)", e.Reason)
+	case "RolloutStarted":
+		add("%s", what(e.Have))
 	case "Released":
 		add("v%d", e.Number)
+		add("%s", what(e.Have))
 	case "DeploymentSuperseded":
 		add("by %s", short(e.By))
 	case "BuildStarted":
