@@ -170,13 +170,13 @@ func TestImages(t *testing.T) {
 	s := open(t)
 	d := events.Digest("sha256:" + strings.Repeat("a", 64))
 	s.digest["ghcr.io/owner/app:latest"] = d
-	s.digest["nginx:1.27"] = d
+	s.digest["docker.io/library/nginx:1.27"] = d
 	ghcr := events.Component{Name: "w", Image: &events.ImageSource{RegistryType: "GHCR", Registry: "owner", Repository: "app"}}
 	hub := events.Component{Name: "w", Image: &events.ImageSource{RegistryType: "DOCKER_HUB", Registry: "library", Repository: "nginx", Tag: "1.27"}}
-	for _, c := range []events.Component{ghcr, hub} {
+	for want, c := range map[string]events.Component{"ghcr.io/owner/app": ghcr, "docker.io/library/nginx": hub} {
 		got, err := s.Newest(t.Context(), deploy.App{}, events.Spec{}, c)
-		if err != nil || got.Digest != d || got.Image != imageName(*c.Image) {
-			t.Errorf("%s: %+v, %v", imageName(*c.Image), got, err)
+		if err != nil || got.Digest != d || got.Image != want {
+			t.Errorf("%s: %+v, %v", want, got, err)
 		}
 	}
 	for ref, want := range map[string]events.RefKind{"1.27": events.RefTag, "tag:1.27": events.RefTag, "refs/tags/1.27": events.RefTag, string(d): events.RefDigest} {

@@ -115,6 +115,10 @@ func (v verifier) Verify(ctx context.Context, repository string, d events.Digest
 	return err
 }
 
+func (v verifier) Repository(image string) (repository string, plain bool, err error) {
+	return v.registry.Repository(image)
+}
+
 // passing is an error that may pass by itself.
 type passing struct{ error }
 

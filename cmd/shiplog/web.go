@@ -120,7 +120,7 @@ func (s *service) hooks() http.Handler {
 
 func (s *service) api() http.Handler {
 	o := api.Options{
-		PublicURL: s.config.PublicURL, Domain: s.config.Domain, Ingress: s.config.Ingress,
+		PublicURL: s.config.PublicURL, Providers: []string{"github"}, Domain: s.config.Domain, Ingress: s.config.Ingress,
 		Desk: desk{s.handler, s.archive}, History: s.store, Resolver: s.watch, Logs: s.lines, RunLogs: runLogs{s.engine},
 		Secrets: s.secrets, Hooks: s.hookSecrets, Authenticate: adminToken(s.token), Log: s.log,
 		At: func(_ context.Context, app events.ID, t time.Time) (api.Then, bool, error) {
