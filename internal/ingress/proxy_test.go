@@ -57,7 +57,11 @@ func TestStreams(t *testing.T) {
 			w.Header().Set("Content-Length", "6")
 			_, _ = io.WriteString(w, "one")
 			w.(http.Flusher).Flush()
-			_, _ = io.WriteString(w, <-next)
+			select {
+			case text := <-next:
+				_, _ = io.WriteString(w, text)
+			case <-q.Context().Done():
+			}
 		case "/upload":
 			line, _ := bufio.NewReader(q.Body).ReadString('\n')
 			next <- line
@@ -70,6 +74,7 @@ func TestStreams(t *testing.T) {
 		}
 	})))
 	c := r.client()
+	c.Timeout = 10 * time.Second
 	defer c.CloseIdleConnections()
 
 	go func() { next <- "one" }()
