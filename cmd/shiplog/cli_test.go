@@ -112,7 +112,7 @@ func TestCLIFailedDeployment(t *testing.T) {
 	s := newShell(t)
 	s.ok("apps create hello")
 	app := s.app("hello")
-	d := s.State(app).Live()[0]
+	var d *deploy.Deployment
 	code := make(chan int)
 	go func() { code <- s.run("deploy", "hello", "--force", "--wait") }()
 	for d = s.State(app).Live()[0]; d.Mode != events.BuildForce; d = s.State(app).Live()[0] {

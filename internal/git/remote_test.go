@@ -31,7 +31,6 @@ type remote struct {
 	say   string
 	fail  error // of AfterPush
 	down  error // of BeforePush
-	seen  []http.Header
 }
 
 func openRemote(t *testing.T) *remote {
