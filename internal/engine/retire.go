@@ -43,6 +43,7 @@ func (d *Docker) RemoveApp(ctx context.Context, app events.ID) error {
 // remove stops and removes one container and its anonymous volumes. Stopping is left to the engine, which remembers that
 // it was meant and does not start the container again.
 func (d *Docker) remove(ctx context.Context, i Instance, grace time.Duration) error {
+	defer d.mendIsolation(ctx)
 	seconds := int((grace + time.Second - 1) / time.Second)
 	if _, err := d.api.ContainerStop(ctx, i.ID, client.ContainerStopOptions{Timeout: &seconds}); err != nil {
 		if cerrdefs.IsNotFound(err) {

@@ -8,6 +8,7 @@
 //   - bridge networks, isolation between them (option isolate=true) and names by aardvark-dns work, on the host and in a
 //     network namespace. netavark's files are in /run/containers/networks whatever --root says, and locks are in
 //     /dev/shm/libpod_lock unless lock_type is file: two Podmans share them, so tests run in namespaces (see Main).
+//   - netavark 1.4.0 turns isolation off for all networks when the last container leaves one of them; engine mends that.
 //   - Podman chooses subnets from 10.89.0.0/24 on; each Podman here chooses from a 10.x.0.0/16 of its own.
 //   - a container needs explicit ulimits no higher than ours, or it does not start; so does a RUN step.
 //   - the line "failed to connect to syslog" on standard error is conmon's, where /dev/log is missing. It is harmless.
