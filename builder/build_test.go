@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"shiplog/events"
+	"shiplog/internal/inet"
 )
 
 func TestBuildMultiStage(t *testing.T) {
@@ -209,7 +210,7 @@ func TestFailures(t *testing.T) {
 		"the preprocessor": {map[string]string{"Dockerfile.in": "FROM busybox\n"}, func(j *Job) { j.Dockerfile = "Dockerfile.in" },
 			[]string{".in"}, "build", false},
 		"the git server": {nil, func(j *Job) {
-			j.Source.Local, j.Source.URL, j.Source.Allow = "", "http://127.0.0.1:1/x.git", prefixes("127.0.0.0/8")
+			j.Source.Local, j.Source.URL, j.Source.Allow = "", "http://127.0.0.1:1/x.git", inet.Prefixes("127.0.0.0/8")
 		}, []string{"check out main@sha1:aaa", "Check the git server"}, "checkout", true},
 		"a source on this machine": {nil, func(j *Job) { j.Source.Local, j.Source.URL = "", "http://127.0.0.1:1/x.git" },
 			[]string{"--source-allow"}, "checkout", false},

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+
+	"shiplog/internal/inet"
 )
 
 // network gives each build a veth pair, an address of its own and outbound access to public addresses. Its rules are one
@@ -94,7 +96,7 @@ func (n *network) rules(allow []netip.Prefix) string {
 		allowed = fmt.Sprintf("%s ip daddr { %s } accept", from, join(allow4))
 	}
 	return strings.NewReplacer("TABLE", n.table(), "FROM", from, "TO", to, "DNS", dns, "ALLOWED", allowed,
-		"BLOCK", n.block.String(), "PRIVATE", join(notPublic4)).Replace(`
+		"BLOCK", n.block.String(), "PRIVATE", join(inet.Private4)).Replace(`
 table inet TABLE
 delete table inet TABLE
 table inet TABLE {

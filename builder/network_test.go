@@ -17,6 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
+
+	"shiplog/internal/inet"
 )
 
 // elsewhere is a network namespace that is connected to this machine by a link: "the Internet" of a test.
@@ -139,7 +141,7 @@ func TestRunReachesPublicAddressesOnly(t *testing.T) {
 	_, port, _ := net.SplitHostPort(everywhere.Addr().String())
 	private.nameserver(t, "10.213.7.2:53")
 
-	r := newRoom(t, func(o *Options) { o.NetAllow = prefixes("10.213.8.0/24") })
+	r := newRoom(t, func(o *Options) { o.NetAllow = inet.Prefixes("10.213.8.0/24") })
 	// The host's nameserver is at a private address.
 	r.network.dns = []netip.Addr{netip.MustParseAddr("10.213.7.2")}
 	if err := nft(r.network.rules(r.opts.NetAllow)); err != nil {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"shiplog/internal/inet"
 )
 
 // proxyUser is the user name of the proxy. Only the steps know its password: RUN steps share their loopback.
@@ -136,7 +138,7 @@ func (p dialPolicy) dial(address string) (net.Conn, error) {
 			if err != nil {
 				return err
 			}
-			if a := ap.Addr().WithZone(""); isOwn(a) || !isPublic(a) && !contains(p.Allow, a) {
+			if a := ap.Addr().WithZone(""); isOwn(a) || !inet.Public(a) && !inet.Contains(p.Allow, a) {
 				return fmt.Errorf("%s %w: allow its network with --source-allow", a, errNotPublic)
 			}
 			return nil

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"shiplog/internal/inet"
 )
 
 // addressGuard refuses connections to private addresses. It judges the address that is connected to, so that neither DNS nor a
@@ -38,7 +40,7 @@ func (g addressGuard) control(_ context.Context, _, address string, _ syscall.Ra
 
 // permits reports whether a registry may be at addr.
 func (g addressGuard) permits(addr netip.Addr) bool {
-	return contains(g.allow, addr) || isPublic(addr) && !isOwn(addr)
+	return inet.Contains(g.allow, addr) || inet.Public(addr) && !isOwn(addr)
 }
 
 // hostPort is what a client dials for u.

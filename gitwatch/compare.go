@@ -112,6 +112,12 @@ func (w *Watch) builtIn(spec events.Spec) map[string]string {
 	return found
 }
 
+// Uses reports whether an app takes code from a built-in repository.
+func (w *Watch) Uses(ctx context.Context, name string) (bool, error) {
+	apps, err := w.using(ctx, name)
+	return len(apps) > 0, err
+}
+
 // using returns the apps that take code from a built-in repository.
 func (w *Watch) using(ctx context.Context, name string) ([]deploy.App, error) {
 	ids, err := w.Apps(ctx)
