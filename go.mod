@@ -3,6 +3,7 @@ module shiplog
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/digitalocean/godo v1.236.0
 	github.com/distribution/distribution/v3 v3.1.2
 	github.com/drone/go-scm v1.42.0
@@ -28,6 +29,7 @@ require (
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect
 	dario.cat/mergo v1.0.2 // indirect
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20261006220739-8c912ac31dd4 // indirect
 	github.com/BurntSushi/toml v1.6.0 // indirect
 	github.com/Microsoft/go-winio v0.6.2 // indirect

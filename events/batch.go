@@ -5,13 +5,19 @@ import (
 	"fmt"
 )
 
+// MaxBatch is the most events that one [Log.Append] takes.
+const MaxBatch = 1000
+
 // SealBatch seals the events of a batch in their order, each subject's chained to its Expect. It is the first step of
-// every [Log.Append]. It refuses a batch without events, one that names a subject twice, and one that uses an event id
-// twice.
+// every [Log.Append]. It refuses a batch without events, one of more than [MaxBatch] ([ErrTooLarge]), one that names a
+// subject twice, and one that uses an event id twice.
 func SealBatch(batch []Append) ([]Recorded, error) {
 	n := 0
 	for _, a := range batch {
 		n += len(a.Events)
+	}
+	if n > MaxBatch {
+		return nil, fmt.Errorf("%w: a batch of %d, at most %d", ErrTooLarge, n, MaxBatch)
 	}
 	out := make([]Recorded, 0, n)
 	subjects, ids := make(map[Subject]bool, len(batch)), make(map[ID]bool, n)

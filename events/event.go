@@ -92,8 +92,8 @@ type Unknown struct {
 // MaxBytes is the most that an event's payload may hold: 64 KiB less room for the envelope. A spec may take 48 KiB.
 const MaxBytes = 62 << 10
 
-// ErrTooLarge refuses an event over [MaxBytes].
-var ErrTooLarge = errors.New("the event is larger than 62 KiB")
+// ErrTooLarge refuses an event over [MaxBytes], and a batch over [MaxBatch].
+var ErrTooLarge = errors.New("too large for the log")
 
 var (
 	byName = map[string]kind{}

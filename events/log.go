@@ -21,7 +21,8 @@ type Append struct {
 // internal/memlog, which is for tests.
 type Log interface {
 	// Append commits every event of the batch, or none. When it returns nil the events are durable: they survive a kill
-	// and a power cut. The same batch appended again (same event ids) returns what the first one wrote.
+	// and a power cut. The same batch appended again (the same drafts, times too, after the same heads) returns what the
+	// first one wrote; the same event id with anything else changed is [ErrConflict].
 	//
 	// Errors: [ErrConflict] when a subject moved past its Expect (load, decide and append again); [ErrFull] when the log
 	// keeps its last room for rollback, pin and stop; [ErrTooLarge]; [ErrUnavailable] when nothing is known to have been
@@ -31,6 +32,10 @@ type Log interface {
 
 	// Head returns the last event of the subject, as the log's leader knows it. An empty subject has the zero Head.
 	Head(ctx context.Context, subject Subject) (Head, error)
+
+	// Reading after a position of another epoch fails with [ErrConflict], after one beyond the end with [ErrCorrupt]: see
+	// [CheckAfter]. Events that are missing, or do not follow the one before, are [ErrCorrupt] too. The zero position is
+	// before the first event. The loop's body may use the log.
 
 	// Read yields the events of one subject after a position, oldest first, and ends with the last. It stops at the first
 	// error, which it yields.

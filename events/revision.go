@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Commit is a full git object id in lower-case hex: 40 digits (SHA-1) or 64 (SHA-256). The zero value is "none".
@@ -33,6 +34,8 @@ func ParseRefName(s string) (RefName, error) {
 		return bad("it does not begin with refs/")
 	case len(s) > 255:
 		return bad("it is longer than 255 bytes")
+	case !utf8.ValidString(s): // git allows it, JSON does not carry it
+		return bad("it is not UTF-8")
 	case strings.ContainsAny(s, " ~^:?*[\\\x7f") || strings.Contains(s, "..") || strings.Contains(s, "@{"):
 		return bad("git forbids a character in it")
 	case strings.HasSuffix(s, "."):

@@ -24,9 +24,14 @@ func (s Subject) App() (ID, bool) {
 	return ID(id), ok
 }
 
-// Check refuses a subject that could not stand in the log: anything but letters, digits, "-" and "_" between dots.
+// Check refuses a subject that could not stand in the log: one of another shape than the two above, or with anything but
+// letters, digits, "-" and "_" between the dots.
 func (s Subject) Check() error {
-	for _, token := range strings.Split(string(s), ".") {
+	tokens := strings.Split(string(s), ".")
+	if !(len(tokens) == 2 && tokens[0] == "app" || len(tokens) == 3 && tokens[0] == "name") || len(s) > 255 {
+		return fmt.Errorf("%q is not a subject (app.<id> or name.<kind>.<name>)", clip(string(s)))
+	}
+	for _, token := range tokens {
 		if token == "" || strings.Trim(token, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
 			return fmt.Errorf("%q is not a subject", clip(string(s)))
 		}

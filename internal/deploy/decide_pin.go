@@ -73,7 +73,7 @@ func (s *story) pinTo(c PinTo) error {
 		s.drop("superseded by the pin to what runs")
 		return nil
 	}
-	intent, cloned := s.pinIntent(targets)
+	intent, cloned := s.pinIntent(targets, spec.Hash())
 	s.request(request{
 		intent: intent, cause: fmt.Sprintf("%s to %s", verb(intent), c.Ref), spec: spec, want: want, mode: c.Mode, cloned: cloned,
 	})
@@ -103,18 +103,23 @@ func (s *story) known(c PinTo) map[string]events.Target {
 	return targets
 }
 
-// pinIntent tells a rollback, to what went live before, from a pin to something new.
-func (s *story) pinIntent(targets map[string]events.Target) (events.Intent, events.ID) {
+// pinIntent tells a rollback, to what went live before, from a pin to something new. Of several releases of the same
+// images it is the newest with that configuration, else the newest.
+func (s *story) pinIntent(targets map[string]events.Target, spec events.SpecHash) (events.Intent, events.ID) {
+	intent, cloned := events.IntentPin, events.ID("")
 	for i := len(s.app.Releases) - 1; i >= 0; i-- {
 		r, all := s.app.Releases[i], true
 		for name, t := range targets {
 			all = all && t.Digest != "" && r.Have[name].Digest == t.Digest
 		}
-		if all {
-			return events.IntentRollback, r.Deployment
+		if all && (cloned == "" || r.SpecHash == spec) {
+			intent, cloned = events.IntentRollback, r.Deployment
+		}
+		if all && r.SpecHash == spec {
+			break
 		}
 	}
-	return events.IntentPin, ""
+	return intent, cloned
 }
 
 func verb(i events.Intent) string {

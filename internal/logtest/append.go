@@ -102,6 +102,7 @@ func testMalformed(t *testing.T, log events.Log) {
 		"an event that does not read": {unreadable},
 		"a subject of all":            {add("app.>", events.Head{}, "one")},
 		"an empty subject":            {add("", events.Head{}, "one")},
+		"a subject of another shape":  {add("other.x", events.Head{}, "one")},
 	} {
 		if _, err := log.Append(t.Context(), batch...); err == nil {
 			t.Errorf("a batch with %s was appended", name)
@@ -142,10 +143,17 @@ func testConflict(t *testing.T, log events.Log) {
 func testTooLarge(t *testing.T, log events.Log) {
 	_, err := log.Append(t.Context(), add(subject(2), events.Head{}, "fits"), add(subject(1), events.Head{}, strings.Repeat("x", events.MaxBytes)))
 	wantError(t, err, events.ErrTooLarge)
+	var many []string
+	for i := range events.MaxBatch + 1 {
+		many = append(many, fmt.Sprint(i))
+	}
+	_, err = log.Append(t.Context(), add(subject(1), events.Head{}, many...))
+	wantError(t, err, events.ErrTooLarge)
 	same(t, replay(t, log), nil)
+	most := mustAppend(t, log, add(subject(3), events.Head{}, many[:events.MaxBatch]...))
 	fits := strings.Repeat("x", events.MaxBytes-len(`{"reason":""}`))
 	want := mustAppend(t, log, add(subject(1), events.Head{}, fits))
-	same(t, replay(t, log), want)
+	same(t, replay(t, log), append(most, want...))
 }
 
 func testCancelled(t *testing.T, log events.Log) {

@@ -28,13 +28,15 @@ type Engine interface {
 // Ingress is what the agent needs of the ingress. Its contract is ingress.Client's.
 type Ingress interface {
 	Set(ctx context.Context, routes ingress.AppRoutes) error
-	Remove(ctx context.Context, app events.ID) error
-	Drain(ctx context.Context, backends []string, timeout time.Duration) (left int, err error)
+	Remove(ctx context.Context, app string, generation uint64) error
+	Drain(ctx context.Context, backends []string, timeout time.Duration) (left int64, err error)
 }
 
 // Images checks an image at its registry before the engine is sent there.
 type Images interface {
 	Verify(ctx context.Context, repository string, d events.Digest) error
+	// Repository says where the engine fetches somebody else's image from: its registry, or the mirror of it.
+	Repository(image string) (repository string, plain bool, err error)
 }
 
 // Desk takes reports. *deploy.Handler is one.
@@ -69,12 +71,13 @@ func (a *Agent) order(id string, c deploy.Command) deploy.Order {
 }
 
 // image says where a component's image is.
-func (a *Agent) image(app events.ID, component string, t events.Target) engine.Image {
+func (a *Agent) image(app events.ID, component string, t events.Target) (engine.Image, error) {
 	if t.Image != "" {
-		return engine.Image{Repository: t.Image, Digest: t.Digest}
+		repository, plain, err := a.Images.Repository(t.Image)
+		return engine.Image{Repository: repository, Digest: t.Digest, Plain: plain}, err
 	}
 	return engine.Image{
 		Repository: a.Registry + "/" + string(app) + "/" + component, Digest: t.Digest,
 		User: a.User, Password: a.Pass, Plain: a.Plain,
-	}
+	}, nil
 }

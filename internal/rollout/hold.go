@@ -19,7 +19,7 @@ import (
 // a restart of the service, and what cleans up after a rollout, good or bad.
 func (a *Agent) Hold(ctx context.Context, app deploy.App, _ deploy.Action) error {
 	if app.Deleted {
-		if err := a.Ingress.Remove(ctx, app.ID); err != nil {
+		if err := a.Ingress.Remove(ctx, string(app.ID), fence(app)); err != nil {
 			return fmt.Errorf("take %s off the ingress: %w", app.Name, err)
 		}
 		return a.Engine.RemoveApp(ctx, app.ID)
@@ -60,7 +60,10 @@ func (a *Agent) keep(ctx context.Context, app deploy.App, spec events.Spec, name
 	if len(have) >= max(1, c.InstanceCount) {
 		return have, nil
 	}
-	image := a.image(app.ID, name, s.Target)
+	image, err := a.image(app.ID, name, s.Target)
+	if err != nil {
+		return have, err
+	}
 	if there, err := a.Engine.Has(ctx, image.Digest); err != nil {
 		return have, err
 	} else if !there {
@@ -121,14 +124,13 @@ func termination(spec events.Spec, component string) (drain, grace time.Duration
 // decision was taken on, so that a late write of an older one is refused.
 func (a *Agent) route(ctx context.Context, app deploy.App, spec events.Spec, live map[string][]engine.Instance) error {
 	r := ingress.AppRoutes{
-		App: app.ID, Name: app.Name, Hosts: []string{app.Name + "." + a.Domain}, State: "serving",
-		Generation: app.Head.Position.Epoch<<48 | app.Head.Position.Sequence,
+		App: string(app.ID), Name: app.Name, Hosts: []string{app.Name + "." + a.Domain}, State: ingress.Serving, Generation: fence(app),
 	}
 	switch {
 	case app.Stopped:
-		r.State = "stopped"
+		r.State = ingress.Stopped
 	case len(app.Serving) == 0 && len(live) == 0:
-		r.State = "deploying"
+		r.State = ingress.Deploying
 	}
 	for _, c := range spec.Services {
 		var backends []string
@@ -144,6 +146,9 @@ func (a *Agent) route(ctx context.Context, app deploy.App, spec events.Spec, liv
 	}
 	return a.Ingress.Set(ctx, r)
 }
+
+// fence is the place of the newest event that a decision was taken on, as one number that only rises.
+func fence(app deploy.App) uint64 { return app.Head.Position.Epoch<<48 | app.Head.Position.Sequence }
 
 func routes(c events.Component) []events.Route {
 	if len(c.Routes) == 0 {

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"shiplog/builder"
+	"shiplog/events"
+	"shiplog/gitwatch"
+	"shiplog/internal/deploy"
+	"shiplog/internal/engine"
+	"shiplog/internal/git"
+	"shiplog/internal/ingress"
+	"shiplog/internal/natslog"
+	"shiplog/internal/reactor"
+	"shiplog/internal/registry"
+	"shiplog/internal/rollout"
+	"shiplog/internal/secrets"
+	"shiplog/projections"
+)
+
+// stopTime is how long an orderly stop may take.
+const stopTime = 10 * time.Second
+
+func newServeCommand() *cobra.Command {
+	var c config
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service",
+		Long: `Run the service: the API, the git remote, the webhooks, the registry, the builder and, as a process of its own that
+outlives it, the ingress. Every flag can also be given as an environment variable: --public-url as SHIPLOG_PUBLIC_URL.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(fromEnvironment(cmd), c.check()); err != nil {
+				return usage("%v", err)
+			}
+			return serve(cmd.Context(), c, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		},
+	}
+	c.flags(cmd.Flags())
+	return cmd
+}
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, c config, log *slog.Logger) error {
+	s, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.run(ctx)
+}
+
+// service is the whole of Shiplog, wired.
+type service struct {
+	config config
+	log    *slog.Logger
+	token  string
+
+	nats        *natslog.Server
+	events      *natslog.Log
+	lines       *natslog.Lines
+	ignored     *natslog.Deliveries
+	store       *projections.Store
+	handler     *deploy.Handler
+	secrets     *secrets.Store
+	registry    *registry.Registry // nil with an external one
+	images      *builder.Registry
+	builder     *builder.Builder
+	engine      *engine.Docker
+	ingress     *ingress.Client
+	remote      *git.Remote
+	watch       *gitwatch.Watch
+	hookSecrets *hookSecrets
+	reactor     *reactor.Reactor
+
+	servers []*http.Server
+	closers []func() // run in reverse
+}
+
+// open makes every part, from the log outwards. What was opened is closed again when a later part fails.
+func open(ctx context.Context, c config, log *slog.Logger) (_ *service, err error) {
+	s := &service{config: c, log: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		s.openData, s.openLog, s.openProjection, s.openRegistry, s.openBuilder, s.openEngine, s.openIngress, s.openGit, s.openReactor,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *service) path(name ...string) string {
+	return filepath.Join(append([]string{s.config.Data}, name...)...)
+}
+
+func (s *service) onClose(f func()) { s.closers = append(s.closers, f) }
+
+func (s *service) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
+
+func (s *service) openData(context.Context) error {
+	release, err := lock(s.config.Data)
+	if err != nil {
+		return err
+	}
+	s.onClose(release)
+	if s.token, err = secretFile(s.path("admin.token")); err != nil {
+		return fmt.Errorf("admin token: %w", err)
+	}
+	s.secrets, err = secrets.Open(s.path("secrets"), s.path("keys"))
+	return err
+}
+
+func (s *service) openLog(ctx context.Context) error {
+	var err error
+	if s.nats, err = natslog.Start(natslog.ServerOptions{Dir: s.path("nats"), Log: s.log}); err != nil {
+		return err
+	}
+	s.onClose(func() { s.must("stop the log", s.nats.Close) })
+	if s.events, err = natslog.Open(ctx, s.nats.Conn(), natslog.Options{Log: s.log}); err != nil {
+		return err
+	}
+	s.onClose(func() { _ = s.events.Close() })
+	if s.lines, err = natslog.OpenLines(ctx, s.nats.Conn(), natslog.SideOptions{}); err != nil {
+		return err
+	}
+	s.ignored, err = natslog.OpenDeliveries(ctx, s.nats.Conn(), natslog.SideOptions{})
+	return err
+}
+
+func (s *service) openProjection(context.Context) error {
+	var err error
+	if s.store, err = projections.Open(projections.Options{Path: s.path("projection.db"), Log: s.log}); err != nil {
+		return err
+	}
+	s.onClose(func() { _ = s.store.Close() })
+	s.handler = deploy.NewHandler(s.events, s.store)
+	return nil
+}
+
+// must runs a part's orderly end within the stop time, and says when it fails: there is nobody left to return it to.
+func (s *service) must(what string, end func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime/2)
+	defer cancel()
+	if err := end(ctx); err != nil {
+		s.log.Error("cannot "+what, "error", err)
+	}
+}
+
+// run serves until ctx ends, then stops in order: no new requests, no new work, then the log.
+func (s *service) run(ctx context.Context) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	tasks.Go(func() { s.again(work, "the projection", func() error { return s.store.Run(work, s.events) }) })
+	tasks.Go(func() { s.again(work, "the reactor", func() error { return s.reactor.Run(work) }) })
+	tasks.Go(func() { s.compareRemotes(work) })
+	failed := make(chan error, 4)
+	if err := s.listen(failed); err != nil {
+		stop()
+		return err
+	}
+	s.log.Info("ready", "url", s.config.PublicURL, "apps", "http://<app>."+s.config.Domain+":"+portOf(s.config.Ingress), "token", s.path("admin.token"), "version", version)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.log.Info("stopping; the apps and the ingress go on")
+	s.shutdown()
+	stop()
+	return err
+}
+
+// again runs a part that should never end, and runs it again when it does.
+func (s *service) again(ctx context.Context, what string, run func() error) {
+	for ctx.Err() == nil {
+		if err := run(); err != nil && ctx.Err() == nil {
+			s.log.Error(what+" stopped and is started again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// compareRemotes looks for pushes that the git remote took and the log did not: at the start, and every 3 minutes.
+func (s *service) compareRemotes(ctx context.Context) {
+	if last, err := s.events.Last(ctx); err == nil && s.store.Wait(ctx, last) == nil {
+		s.archiveOrphans() // only when every app is known
+	}
+	for {
+		apps, _ := s.known()
+		for _, app := range apps {
+			if err := s.watch.Compare(ctx, app, events.Self); err != nil && ctx.Err() == nil {
+				s.log.Warn("cannot compare a git remote with the log", "app", app, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(3 * time.Minute):
+		}
+	}
+}
+
+// known lists the apps to look after: those that exist, and those that the engine still runs something of. It is
+// complete up to the position that is returned with it.
+func (s *service) known() ([]events.ID, events.Position) {
+	upTo := s.store.Checkpoint()
+	var ids []events.ID
+	for page := 0; ; page += 100 {
+		apps, total, err := s.store.Apps(page, 100)
+		for _, a := range apps {
+			ids = append(ids, a.ID)
+		}
+		if err != nil || page+100 >= total {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	running, err := s.engine.Instances(ctx, "")
+	if err != nil {
+		s.log.Warn("cannot ask the engine what runs", "error", err)
+	}
+	for _, i := range running {
+		ids = append(ids, i.App)
+	}
+	return ids, upTo
+}
+
+func (s *service) openReactor(context.Context) error {
+	user, password, plain, host := s.account()
+	agent := &rollout.Agent{
+		Desk: s.handler, Engine: s.engine, Ingress: s.ingress, Images: verifier{s.images}, Secrets: s.secrets, Logs: s.lines,
+		Registry: host, User: user, Pass: password, Plain: plain, Domain: s.config.Domain, Now: time.Now,
+	}
+	worker := &builder.Worker{
+		Desk: s.handler, Builder: s.builder, Secrets: s.secrets, Logs: s.lines, Source: s.source,
+		Name: "local", Registry: host, User: user, Password: password, Plain: plain, Now: time.Now,
+	}
+	s.reactor = reactor.New(reactor.Options{
+		Desk: s.handler, Log: s.events, Apps: s.known, Slog: s.log,
+		Pools: map[deploy.ActionKind]int{deploy.ActBuild: s.config.Builds, deploy.ActHold: 16, deploy.ActJudge: 8},
+		Hands: map[deploy.ActionKind]reactor.Hand{
+			deploy.ActJudge: func(ctx context.Context, app deploy.App, a deploy.Action) error {
+				return s.watch.Judge(ctx, app.ID, a.Push)
+			},
+			deploy.ActBuild:   worker.Build,
+			deploy.ActRollout: agent.Rollout,
+			deploy.ActHold:    agent.Hold,
+			deploy.ActUnpin:   s.expire,
+		},
+	})
+	return nil
+}
+
+// expire ends a pin whose time is over.
+func (s *service) expire(ctx context.Context, app deploy.App, a deploy.Action) error {
+	_, err := s.handler.Do(ctx, app.ID, deploy.Order{
+		ID: fmt.Sprintf("expire:%s:%d", a.Component, a.At.UnixNano()), Actor: events.Self, At: time.Now(),
+		Command: deploy.Unpin{Component: a.Component, Why: events.UnpinExpired},
+	})
+	return err
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
