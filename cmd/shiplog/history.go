@@ -81,7 +81,7 @@ func (e eventAnswer) describe() string {
 		add("%q", message)
 		add("by %s", e.Author)
 	case "Pinned":
-		add("to %s", e.Ref)
+		add("to %s", refText(e.Ref))
 		add("%s", e.Component)
 		add("(%s)", e.Reason)
 	case "RolloutStarted":
