@@ -27,7 +27,7 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 		now, err := r.inspect(ctx, i.ID)
 		switch {
 		case ctx.Err() != nil:
-			return i, r.interrupted(ctx, i)
+			return i, r.interrupted(ctx, i, lastErr)
 		case errors.Is(err, errGone):
 			return i, &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was removed from outside"}
 		case err != nil:
@@ -53,7 +53,7 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return i, r.interrupted(ctx, i)
+			return i, r.interrupted(ctx, i, lastErr)
 		case <-time.After(min(max(waited/10, firstPause), time.Second, p.limit-waited)):
 		}
 	}
@@ -61,12 +61,16 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 
 // interrupted describes an instance that could not be waited for any longer: for another one's failure, the deadline's or
 // the caller's sake.
-func (r *rolling) interrupted(ctx context.Context, i Instance) error {
+func (r *rolling) interrupted(ctx context.Context, i Instance, last error) error {
 	cause := context.Cause(ctx)
 	if other := (*failure)(nil); errors.As(cause, &other) {
 		return other.error
 	}
-	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was not ready when the rollout was ended: " + cause.Error(), Log: r.tail(ctx, i.ID), Err: cause}
+	reason := "it was not ready when the rollout was ended: " + cause.Error()
+	if last != nil {
+		reason += "; " + last.Error()
+	}
+	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: reason, Log: r.tail(ctx, i.ID), Err: cause}
 }
 
 // ended describes an instance that did not keep running.

@@ -140,7 +140,7 @@ func (r *rolling) start(ctx context.Context, index int, was Instance) (Instance,
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-ctx.Done():
-		return was, r.interrupted(ctx, Instance{Name: instanceName(r.Rollout, index)})
+		return was, r.interrupted(ctx, Instance{Name: instanceName(r.Rollout, index)}, nil)
 	}
 	// What follows is short, and not interrupted: the engine would go on with it, and we would not know.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
