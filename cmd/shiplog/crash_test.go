@@ -102,7 +102,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	traffic := s.traffic("hello", r, seed)
 	for n := range kills {
 		// A quarter of the kills meet the service while it starts.
-		moment := time.Duration(500+random.IntN(3500)) * time.Millisecond
+		moment := time.Duration(500+random.IntN(4500)) * time.Millisecond
 		if n%4 == 3 {
 			moment = time.Duration(random.IntN(700)) * time.Millisecond
 		}
@@ -150,12 +150,19 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	l.told(t, a)
 }
 
-// told logs what a history holds, for people.
+// told logs what a history holds, for people. No build and no deployment may have failed: ends of the service are none
+// of their business.
 func (l *logged) told(t *testing.T, a deploy.App) {
 	t.Helper()
 	count := map[string]int{}
 	for _, e := range l.events {
 		count[e.Type]++
+	}
+	for _, e := range of[events.BuildFailed](l, a.ID) {
+		t.Errorf("attempt %d of a build failed, which nothing but a kill was a reason for: %s\n%s", e.Attempt, e.Reason, e.Log)
+	}
+	for _, e := range of[events.DeploymentFailed](l, a.ID) {
+		t.Errorf("a deployment failed, which nothing but a kill was a reason for: %s: %s\n%s", e.Step, e.Reason, e.Log)
 	}
 	t.Logf("the log has %d events: %v; %d releases", len(l.events), count, len(a.Releases))
 }
@@ -302,10 +309,10 @@ func TestStopUnderLoad(t *testing.T) {
 	s.up()
 	s.answers("hello", "two")
 	s.settled("hello")
-	load.check(200)
 	_ = follower.Process.Kill()
 	_ = follower.Wait()
 	s.converges("hello", time.Now())
+	load.check(200)
 	s.nothingLeft("hello")
 	s.down()
 	l := s.logged()

@@ -65,8 +65,8 @@ func (l *load) end() {
 func (l *load) check(least int64) {
 	l.t.Helper()
 	l.end()
-	l.t.Logf("load: %d requests, %d failed, %d of them resets, slowest %v, %d different answers",
-		l.asked.Load(), l.failed.Load(), l.resets.Load(), time.Duration(l.slowest.Load()).Round(time.Millisecond), len(l.answers))
+	l.t.Logf("load: %d requests, %d failed, %d of them resets, slowest %v, answers %v",
+		l.asked.Load(), l.failed.Load(), l.resets.Load(), time.Duration(l.slowest.Load()).Round(time.Millisecond), l.answers)
 	if l.failed.Load() > 0 {
 		l.t.Errorf("%d of %d requests failed:\n%s", l.failed.Load(), l.asked.Load(), strings.Join(l.why, "\n"))
 	}

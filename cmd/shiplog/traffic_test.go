@@ -126,7 +126,7 @@ func (t *traffic) pushes(r *repo, random *rand.Rand) {
 			t.mu.Unlock()
 		}
 		fresh = err == nil || random.IntN(2) == 0
-		if !t.pause(time.Duration(200+random.IntN(1400)) * time.Millisecond) {
+		if !t.pause(time.Duration(max(0, random.IntN(2600)-600)) * time.Millisecond) { // a quarter follow at once
 			return
 		}
 	}
