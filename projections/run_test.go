@@ -192,10 +192,10 @@ func TestRebuildFinds(t *testing.T) {
 		a.Superseded = 77
 		return a
 	}
-	if r, err = Rebuild(context.Background(), lying, newTape(all)); err != nil || !strings.Contains(r.Differs, "folds.v1") {
+	if r, err = Rebuild(context.Background(), lying, newTape(all)); err != nil || !strings.Contains(r.Differs, "folds.v2") {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if r, err = Rebuild(context.Background(), opts, newTape(all)); err != nil || !strings.Contains(r.Differs, "folds.v1") {
+	if r, err = Rebuild(context.Background(), opts, newTape(all)); err != nil || !strings.Contains(r.Differs, "folds.v2") {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	for what, spoil := range map[string]func() error{
