@@ -49,17 +49,6 @@ func (r *repo) building(answer, seconds string) string {
 	return r.commit(answer)
 }
 
-// again starts the process without waiting for it.
-func (s *site) again() {
-	s.t.Helper()
-	s.cmd = exec.Command(built.shiplog, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.Env = append(os.Environ(), s.env...)
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // ready waits until the service answers that it is, and returns how long that took.
 func (s *site) ready() time.Duration {
 	s.t.Helper()
@@ -148,6 +137,33 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		}
 	}
 	l.told(t, a)
+}
+
+// The very first start is killed again and again, each time a little later: what it makes once (tokens, keys, the stream,
+// the ingress) is whole, or made by the next start.
+func TestKilledAtTheFirstStart(t *testing.T) {
+	seed := fromEnv(t, "SHIPLOG_SEED", uint64(time.Now().UnixNano())%1_000_000)
+	random := rand.New(rand.NewPCG(seed, 0))
+	s := prepare(t)
+	for n := range 15 {
+		s.again()
+		time.Sleep(time.Duration(n)*25*time.Millisecond + time.Duration(random.IntN(25))*time.Millisecond)
+		s.kill()
+	}
+	s.up()
+	s.quick("hello")
+	r := s.clone("hello")
+	r.hello("one")
+	r.push()
+	s.answers("hello", "one")
+	s.converges("hello", time.Now())
+	s.nothingLeft("hello")
+	s.down()
+	l := s.logged()
+	l.sound(t)
+	if t.Failed() {
+		t.Logf("repeat with SHIPLOG_SEED=%d", seed)
+	}
 }
 
 // told logs what a history holds, for people. No build and no deployment may have failed: ends of the service are none

@@ -61,6 +61,14 @@ type site struct {
 // start runs a service; args are added to its flags. It ends with the test, and so do its ingress and its containers.
 func start(t *testing.T, args ...string) *site {
 	t.Helper()
+	s := prepare(t, args...)
+	s.up()
+	return s
+}
+
+// prepare is start without the first start.
+func prepare(t *testing.T, args ...string) *site {
+	t.Helper()
 	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data")}
 	listen := freePort(t)
 	s.url, s.ingress, s.engine = "http://"+listen, freePort(t), enginetest.Podman(t)
@@ -76,19 +84,13 @@ func start(t *testing.T, args ...string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.end)
-	s.up()
 	return s
 }
 
 // up starts the process and waits until it is ready.
 func (s *site) up() {
 	s.t.Helper()
-	s.cmd = exec.Command(built.shiplog, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.Env = append(os.Environ(), s.env...)
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	s.again()
 	s.eventually("the service is ready", 60*time.Second, func() error {
 		if s.cmd.ProcessState != nil {
 			return fmt.Errorf("it ended: %v", s.cmd.ProcessState)
@@ -101,6 +103,17 @@ func (s *site) up() {
 		s.t.Fatal(err)
 	}
 	s.token = strings.TrimSpace(string(token))
+}
+
+// again starts the process without waiting for it.
+func (s *site) again() {
+	s.t.Helper()
+	s.cmd = exec.Command(built.shiplog, s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.Env = append(os.Environ(), s.env...)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // kill ends the process as a power cut would: nothing is flushed, nothing is told.

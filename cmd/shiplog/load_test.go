@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -76,15 +77,14 @@ func (l *load) check(least int64) {
 }
 
 func (l *load) client(n int) {
-	tick := time.NewTicker(time.Second * loadClients / loadPerSec)
-	defer tick.Stop()
+	const pause = time.Second * loadClients / loadPerSec
 	var conn *connection
 	for count := n; l.asked.Load() < loadMost; count++ {
 		select {
 		case <-l.stop:
 			conn.close()
 			return
-		case <-tick.C:
+		case <-time.After(rand.N(2 * pause)): // at any moment, not all at once
 		}
 		if n%2 == 0 {
 			conn.close()

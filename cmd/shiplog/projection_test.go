@@ -406,7 +406,7 @@ func (l *logged) explains(t *testing.T, dump string) {
 	for _, c := range []struct {
 		table string
 		want  map[string]string
-	}{{"folds.v1", folds}, {"deployments.v1", deployments}} {
+	}{{"folds.v2", folds}, {"deployments.v1", deployments}} {
 		if len(tables[c.table]) != len(c.want) || len(c.want) == 0 {
 			t.Errorf("the dump has %d records of %s, the log gives %d", len(tables[c.table]), c.table, len(c.want))
 		}
