@@ -56,12 +56,19 @@ type site struct {
 	engine  string // socket of the container engine
 	cmd     *exec.Cmd
 	log     *os.File
+	seen    map[string]bool // deployments whose failure was looked at
 }
 
 // start runs a service; args are added to its flags. It ends with the test, and so do its ingress and its containers.
 func start(t *testing.T, args ...string) *site {
 	t.Helper()
-	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	return startIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+// startIn is start with a data directory that the test chose.
+func startIn(t *testing.T, dir string, args ...string) *site {
+	t.Helper()
+	s := &site{t: t, dir: dir}
 	listen := freePort(t)
 	s.url, s.ingress, s.engine = "http://"+listen, freePort(t), enginetest.Podman(t)
 	s.args = append([]string{
