@@ -12,7 +12,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 .PHONY: build run test lint fuzz bench packages
 
 build:
-	go build -ldflags "-s -w -linkmode external -extldflags -static -X main.version=$(VERSION)" -o bin/shiplog ./cmd/shiplog
+	go build -ldflags "-s -w -linkmode external -extldflags '-static -Wl,--no-warnings' -X main.version=$(VERSION)" -o bin/shiplog ./cmd/shiplog
 
 packages:
 	.ci/packages

@@ -7,26 +7,6 @@ import (
 	"strings"
 )
 
-// notPublic4 are the IPv4 networks that are somebody's own: IANA's special-purpose registry without the ranges for
-// documentation, which lead nowhere.
-var notPublic4 = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-	"192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4")
-
-// public6 is what IPv6 has given out, and notPublic6 the parts of it that embed IPv4 addresses.
-var (
-	public6    = netip.MustParsePrefix("2000::/3")
-	notPublic6 = prefixes("2001::/32", "2002::/16")
-)
-
-// isPublic reports whether an address is one of the public Internet.
-func isPublic(a netip.Addr) bool {
-	a = a.Unmap()
-	if a.Is4() {
-		return !contains(notPublic4, a)
-	}
-	return public6.Contains(a) && !contains(notPublic6, a)
-}
-
 // isOwn reports whether an address is one of this host's.
 func isOwn(a netip.Addr) bool {
 	addrs, err := net.InterfaceAddrs()
@@ -67,21 +47,4 @@ func parseNameservers(conf string) []netip.Addr {
 		}
 	}
 	return found
-}
-
-func contains(list []netip.Prefix, a netip.Addr) bool {
-	for _, p := range list {
-		if p.Contains(a.Unmap()) {
-			return true
-		}
-	}
-	return false
-}
-
-func prefixes(list ...string) []netip.Prefix {
-	out := make([]netip.Prefix, len(list))
-	for i, s := range list {
-		out[i] = netip.MustParsePrefix(s)
-	}
-	return out
 }

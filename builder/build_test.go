@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"shiplog/events"
+	"shiplog/internal/inet"
 )
 
 func TestBuildMultiStage(t *testing.T) {
@@ -209,14 +210,14 @@ func TestFailures(t *testing.T) {
 		"the preprocessor": {map[string]string{"Dockerfile.in": "FROM busybox\n"}, func(j *Job) { j.Dockerfile = "Dockerfile.in" },
 			[]string{".in"}, "build", false},
 		"the git server": {nil, func(j *Job) {
-			j.Source.Local, j.Source.URL, j.Source.Allow = "", "http://127.0.0.1:1/x.git", prefixes("127.0.0.0/8")
+			j.Source.Local, j.Source.URL, j.Source.Allow = "", "http://127.0.0.1:1/x.git", inet.Prefixes("127.0.0.0/8")
 		}, []string{"check out main@sha1:aaa", "Check the git server"}, "checkout", true},
 		"a source on this machine": {nil, func(j *Job) { j.Source.Local, j.Source.URL = "", "http://127.0.0.1:1/x.git" },
 			[]string{"--source-allow"}, "checkout", false},
 		"the password": {map[string]string{"Dockerfile": "FROM busybox\n"}, func(j *Job) { j.Password = "wrong" },
 			[]string{"push to", "credentials"}, "push", false},
 		"the registry": {map[string]string{"Dockerfile": "FROM busybox\n"}, func(j *Job) { j.Destination = "127.0.0.1:1/app/web:d-1" },
-			[]string{"push to 127.0.0.1:1", "registry is running"}, "push", true},
+			[]string{"push to 127.0.0.1:1", "connection refused", "registry is running"}, "push", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			job, log := r.job(c.files)
@@ -266,6 +267,15 @@ func TestNoSuchBase(t *testing.T) {
 	r := newRoom(t)
 	job, _ := r.job(map[string]string{"Dockerfile": "FROM nosuchimage\n"})
 	want(t, r.fails(job).Reason, "nosuchimage", "base image")
+	// A registry that is down is worth another attempt.
+	r.opts.Mirrors = map[string]string{"registry.test": "http://127.0.0.1:1"}
+	if err := writeConfig(r.opts.Storage, r.opts.Mirrors); err != nil {
+		t.Fatal(err)
+	}
+	job, _ = r.job(map[string]string{"Dockerfile": "FROM registry.test/x\n"})
+	if f := r.fails(job); !f.Retry || !strings.Contains(f.Reason, "connection refused") {
+		t.Errorf("a registry that is down: %+v", f)
+	}
 	for text, retry := range map[string]bool{"manifest unknown": false, "requested access to the resource is denied": false, "dial tcp: connection refused": true,
 		"received unexpected HTTP status: 503 Service Unavailable": true, "FROM requires either one or three arguments": false} {
 		if got := buildFailure(dockerfile{name: "D"}, errors.New(text)); got.Retry != retry {
@@ -288,7 +298,8 @@ func TestCacheMount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if built.Digest == "" {
-		t.Error("no digest")
+	r.repository = "app2/web"
+	if got := r.files(built.Digest)["n"]; got != "\n" {
+		t.Errorf("another app's first build finds %q in the cache mount", got)
 	}
 }

@@ -126,7 +126,7 @@ func (l Limits) withDefaults() Limits {
 // prepareDir makes the directory and its path absolute and free of symlinks.
 func prepareDir(dir *string) error {
 	if *dir == "" {
-		return fmt.Errorf("Storage and Work must be given")
+		return fmt.Errorf("the directories Storage and Work must be given")
 	}
 	if err := os.MkdirAll(*dir, 0o700); err != nil {
 		return err

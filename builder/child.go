@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -90,6 +91,11 @@ func runSteps(req request) (reply, error) {
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdout, os.Stderr, []*os.File{replyEnd}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
+		return reply{}, err
+	}
+	// The steps are started by a thread without the capabilities that they have no use for. It never gets them back.
+	runtime.LockOSThread()
+	if err := dropCapabilities(); err != nil {
 		return reply{}, err
 	}
 	if err := cmd.Start(); err != nil {

@@ -12,6 +12,9 @@ import (
 // atStep is how buildah names the instruction that failed.
 var atStep = regexp.MustCompile(`(?s)building at STEP "(.*?)": (.*)$`)
 
+// notAllowed is what the proxy's refusal looks like on the other side.
+const notAllowed = "not allowed by ruleset"
+
 // buildFailure turns buildah's error into a reason: which line of which file, and what to do.
 func buildFailure(file dockerfile, err error) *Failure {
 	text := err.Error()
@@ -22,6 +25,10 @@ func buildFailure(file dockerfile, err error) *Failure {
 		}
 		why := strings.TrimPrefix(m[2], "while running runtime: ")
 		return fail(stepBuild, fmt.Sprintf("%s: %s failed: %s. The end of the build log shows what it printed", where, clip(m[1]), why), false)
+	}
+	if strings.Contains(text, notAllowed) {
+		return fail(stepBuild, fmt.Sprintf("%s: a base image is in a registry that is not at a public address: allow its network with --source-allow. %s",
+			file.name, text), false)
 	}
 	if unreachable(err) {
 		return fail(stepBuild, fmt.Sprintf("%s: a base image cannot be fetched: %s. Check that its registry can be reached", file.name, text), true)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+
+	"shiplog/internal/inet"
 )
 
 // leftovers lists everything on this machine that is a build's of this room.
@@ -115,7 +117,7 @@ func TestCancel(t *testing.T) {
 	for name, prepare := range map[string]func(*Job, *buffer) (reached func()){
 		"checkout": func(job *Job, _ *buffer) func() {
 			address, asked := hanging(t, nil, all)
-			job.Source.Local, job.Source.URL, job.Source.Allow = "", "http://"+address+"/x.git", prefixes("127.0.0.0/8")
+			job.Source.Local, job.Source.URL, job.Source.Allow = "", "http://"+address+"/x.git", inet.Prefixes("127.0.0.0/8")
 			return func() { <-asked }
 		},
 		"pull": func(job *Job, _ *buffer) func() {

@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 		service()
 		return
 	}
+	if os.Getenv(firewallTest) != "" {
+		likeDocker()
+	}
 	os.Exit(m.Run())
 }
 
@@ -63,13 +66,15 @@ type room struct {
 	registry string // host:port; wants builder and secret
 	mirror   string
 	dir      string
+
+	repository string // where pushed looks
 }
 
 const user, password = "builder", "registry-password"
 
 func newRoom(t *testing.T, change ...func(*Options)) *room {
 	t.Helper()
-	r := &room{t: t, dir: inMemory(t)}
+	r := &room{t: t, dir: inMemory(t), repository: "app/web"}
 	to := httptest.NewServer(basicAuth(registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
 	t.Cleanup(to.Close)
 	from := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -239,7 +244,7 @@ func (r *room) fails(job Job) *Failure {
 // pushed fetches what the registry has at a digest.
 func (r *room) pushed(d events.Digest) v1.Image {
 	r.t.Helper()
-	ref, err := name.NewDigest(r.registry + "/app/web@" + string(d))
+	ref, err := name.NewDigest(r.registry + "/" + r.repository + "@" + string(d))
 	if err != nil {
 		r.t.Fatal(err)
 	}

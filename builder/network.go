@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+
+	"shiplog/internal/inet"
 )
 
 // network gives each build a veth pair, an address of its own and outbound access to public addresses. Its rules are one
@@ -22,8 +24,9 @@ type network struct {
 	dns   []netip.Addr
 	block netip.Prefix // a /24 of 198.18.0.0/15, which the Internet does not use: 64 builds of four addresses
 
-	mu   sync.Mutex
-	used [64]bool
+	mu     sync.Mutex
+	used   [64]bool
+	passed bool // our rules are in the host's firewall
 }
 
 // link is one build's way out.
@@ -93,7 +96,7 @@ func (n *network) rules(allow []netip.Prefix) string {
 		allowed = fmt.Sprintf("%s ip daddr { %s } accept", from, join(allow4))
 	}
 	return strings.NewReplacer("TABLE", n.table(), "FROM", from, "TO", to, "DNS", dns, "ALLOWED", allowed,
-		"BLOCK", n.block.String(), "PRIVATE", join(notPublic4)).Replace(`
+		"BLOCK", n.block.String(), "PRIVATE", join(inet.Private4)).Replace(`
 table inet TABLE
 delete table inet TABLE
 table inet TABLE {
@@ -179,6 +182,9 @@ func (n *network) passFirewall() error {
 	if err != nil || !strings.Contains(string(out), "-P FORWARD DROP") {
 		return nil // no iptables, or nothing to pass
 	}
+	n.mu.Lock()
+	n.passed = true
+	n.mu.Unlock()
 	for _, rule := range n.passRules() {
 		if exec.Command("iptables", append([]string{"-w", "-C", "FORWARD"}, rule...)...).Run() == nil {
 			continue
@@ -202,10 +208,13 @@ func (n *network) close() error {
 	if n == nil {
 		return nil
 	}
-	for _, rule := range n.passRules() { // fails where passFirewall had nothing to do
-		_ = exec.Command("iptables", append([]string{"-w", "-D", "FORWARD"}, rule...)...).Run()
+	var errs []error
+	for _, rule := range n.passRules() {
+		if n.passed {
+			errs = append(errs, exec.Command("iptables", append([]string{"-w", "-D", "FORWARD"}, rule...)...).Run())
+		}
 	}
-	return nft("delete table inet " + n.table())
+	return errors.Join(append(errs, nft("delete table inet "+n.table()))...)
 }
 
 // nft runs a script of nftables commands.

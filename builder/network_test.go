@@ -6,15 +6,19 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
+
+	"shiplog/internal/inet"
 )
 
 // elsewhere is a network namespace that is connected to this machine by a link: "the Internet" of a test.
@@ -137,7 +141,7 @@ func TestRunReachesPublicAddressesOnly(t *testing.T) {
 	_, port, _ := net.SplitHostPort(everywhere.Addr().String())
 	private.nameserver(t, "10.213.7.2:53")
 
-	r := newRoom(t, func(o *Options) { o.NetAllow = prefixes("10.213.8.0/24") })
+	r := newRoom(t, func(o *Options) { o.NetAllow = inet.Prefixes("10.213.8.0/24") })
 	// The host's nameserver is at a private address.
 	r.network.dns = []netip.Addr{netip.MustParseAddr("10.213.7.2")}
 	if err := nft(r.network.rules(r.opts.NetAllow)); err != nil {
@@ -251,7 +255,10 @@ func TestImagesComeFromPublicAddressesOnly(t *testing.T) {
 	for _, host := range []string{"127.0.0.1:" + port, ownAddress(t) + ":" + port, "localhost:" + port, "169.254.169.254"} {
 		job, log := r.job(map[string]string{"Dockerfile": "FROM " + host + "/x/y:z\n"})
 		f := r.fails(job)
-		want(t, f.Reason, host)
+		want(t, f.Reason, host, "--source-allow")
+		if f.Retry {
+			t.Error("it would be refused again")
+		}
 		want(t, log.String(), "is not a public address")
 	}
 	if asked.Load() {
@@ -268,4 +275,30 @@ func TestNoNetwork(t *testing.T) {
 	job, log := r.job(map[string]string{"Dockerfile": "FROM busybox\nRUN " + ask("it", "203.0.113.2")})
 	r.build(job)
 	want(t, log.String(), "<blocked it>")
+}
+
+// firewallTest is set where the test binary runs in a network namespace of its own.
+const firewallTest = "SHIPLOG_TEST_FIREWALL"
+
+// likeDocker sets the firewall up as Docker does: nothing is forwarded.
+func likeDocker() {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err == nil {
+		err = exec.Command("iptables", "-w", "-P", "FORWARD", "DROP").Run()
+	}
+	if err != nil {
+		panic("this test needs iptables: " + err.Error())
+	}
+}
+
+func TestFirewallThatForwardsNothing(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestRunReachesPublicAddressesOnly$")
+	cmd.Env = append(os.Environ(), firewallTest+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("on a host as Docker leaves it: %v\n%s", err, out)
+	}
 }

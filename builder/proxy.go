@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"shiplog/internal/inet"
 )
 
 // proxyUser is the user name of the proxy. Only the steps know its password: RUN steps share their loopback.
@@ -44,7 +46,13 @@ func serveProxy(l net.Listener, password string, policy dialPolicy) {
 			up, err := policy.dial(host)
 			if err != nil {
 				fmt.Println(err) // the build log is the only place a person would look
-				_, _ = conn.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0})
+				why := byte(4)   // host unreachable
+				if errors.Is(err, errNotPublic) {
+					why = 2 // not allowed by ruleset
+				} else if errors.Is(err, syscall.ECONNREFUSED) {
+					why = 5
+				}
+				_, _ = conn.Write([]byte{5, why, 0, 1, 0, 0, 0, 0, 0, 0})
 				return
 			}
 			defer up.Close()
@@ -119,6 +127,8 @@ func counted(r *bufio.Reader) ([]byte, error) {
 	return b, err
 }
 
+var errNotPublic = errors.New("is not a public address")
+
 // dial connects where the policy allows it. The check is on the address that a name resolved to, at connect.
 func (p dialPolicy) dial(address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 20 * time.Second}
@@ -128,8 +138,8 @@ func (p dialPolicy) dial(address string) (net.Conn, error) {
 			if err != nil {
 				return err
 			}
-			if a := ap.Addr().WithZone(""); isOwn(a) || !isPublic(a) && !contains(p.Allow, a) {
-				return fmt.Errorf("%s is not a public address: allow its network with --source-allow", a)
+			if a := ap.Addr().WithZone(""); isOwn(a) || !inet.Public(a) && !inet.Contains(p.Allow, a) {
+				return fmt.Errorf("%s %w: allow its network with --source-allow", a, errNotPublic)
 			}
 			return nil
 		}

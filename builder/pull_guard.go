@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"shiplog/internal/inet"
 )
 
 // addressGuard refuses connections to private addresses. It judges the address that is connected to, so that neither DNS nor a
@@ -38,30 +40,7 @@ func (g addressGuard) control(_ context.Context, _, address string, _ syscall.Ra
 
 // permits reports whether a registry may be at addr.
 func (g addressGuard) permits(addr netip.Addr) bool {
-	addr = addr.Unmap()
-	for _, p := range g.allow {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !reserved(addr)
-}
-
-// reservedNets are not private by netip's reckoning and not public either.
-var reservedNets = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("fec0::/10"),
-}
-
-func reserved(a netip.Addr) bool {
-	for _, p := range reservedNets {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return inet.Contains(g.allow, addr) || inet.Public(addr) && !isOwn(addr)
 }
 
 // hostPort is what a client dials for u.

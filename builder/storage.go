@@ -54,12 +54,20 @@ func registriesConf(mirrors map[string]string) ([]byte, error) {
 	return []byte(s.String()), nil
 }
 
-// writeFile replaces a file as a whole.
+// writeFile replaces a file as a whole. Several may do so at once.
 func writeFile(path string, data []byte) error {
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-")
+	if err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
 }
 
 // useLayers returns the directory of layers for a new build, and a function to call when the build is over.

@@ -26,8 +26,10 @@ func (w *Watch) Compare(ctx context.Context, app events.ID, actor events.Actor) 
 	}
 	for url, name := range w.builtIn(state.Spec) {
 		err := w.Remote.Exclusive(ctx, name, func() error {
-			_, err := w.compare(ctx, app, url, name, actor)
-			return err
+			if _, err := w.compare(ctx, app, url, name, actor); err != nil {
+				return err
+			}
+			return w.Remote.Tidy(ctx, name)
 		})
 		if err != nil {
 			return err
@@ -108,6 +110,12 @@ func (w *Watch) builtIn(spec events.Spec) map[string]string {
 		}
 	}
 	return found
+}
+
+// Uses reports whether an app takes code from a built-in repository.
+func (w *Watch) Uses(ctx context.Context, name string) (bool, error) {
+	apps, err := w.using(ctx, name)
+	return len(apps) > 0, err
 }
 
 // using returns the apps that take code from a built-in repository.

@@ -54,7 +54,7 @@ var errIgnored = errors.New("ignored")
 
 // repository names a repository as a sender does. It is compared with the sources of an app, and used for nothing else.
 type repository struct {
-	host string // lower case, with a port other than the standard one
+	host string // lower case, without a port: one server is reached at several
 	path string // "owner/name", lower case
 }
 
@@ -170,12 +170,8 @@ func parseRepository(clone string) (repository, bool) {
 	if err != nil || u.Hostname() == "" {
 		return repository{}, false
 	}
-	host := strings.ToLower(u.Hostname())
-	if port := u.Port(); port != "" && port != "443" && port != "80" && u.Scheme != "ssh" {
-		host += ":" + port
-	}
 	path := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(strings.Trim(u.Path, "/")), ".git"), "/")
-	return repository{host, path}, path != ""
+	return repository{strings.ToLower(u.Hostname()), path}, path != ""
 }
 
 // objectID reads a commit, or the zeros that stand for none.

@@ -8,24 +8,16 @@ import (
 
 	"shiplog/events"
 	"shiplog/internal/deploy"
+	"shiplog/internal/spec"
 )
 
-// imageName is the name of a source image as people write it, without tag and digest. DOCKER_HUB without an account is
-// one of Docker's own images.
-func imageName(i events.ImageSource) string {
-	host := map[string]string{"GHCR": "ghcr.io/", "DOCR": "registry.digitalocean.com/"}[i.RegistryType]
-	if i.Registry == "" || i.RegistryType == "DOCKER_HUB" && i.Registry == "library" {
-		return host + i.Repository
-	}
-	return host + i.Registry + "/" + i.Repository
-}
-
-func (w *Watch) newestImage(ctx context.Context, i events.ImageSource) (events.Target, error) {
-	t := events.Target{Image: imageName(i), Digest: i.Digest}
+func (w *Watch) newestImage(ctx context.Context, c events.Component) (events.Target, error) {
+	repository, tag, digest := spec.ImageRef(c)
+	t := events.Target{Image: repository, Digest: digest}
 	if t.Digest != "" {
 		return t, nil
 	}
-	return w.image(ctx, t, cmp.Or(i.Tag, "latest"))
+	return w.image(ctx, t, cmp.Or(tag, "latest"))
 }
 
 func (w *Watch) image(ctx context.Context, t events.Target, tag string) (events.Target, error) {
@@ -38,8 +30,9 @@ func (w *Watch) image(ctx context.Context, t events.Target, tag string) (events.
 }
 
 // imageRef reads a person's ref as a digest or a tag of a source image.
-func (w *Watch) imageRef(ctx context.Context, i events.ImageSource, ref string) (deploy.Resolved, error) {
-	t := events.Target{Image: imageName(i)}
+func (w *Watch) imageRef(ctx context.Context, c events.Component, ref string) (deploy.Resolved, error) {
+	repository, _, _ := spec.ImageRef(c)
+	t := events.Target{Image: repository}
 	if strings.HasPrefix(ref, "sha256:") {
 		d, err := events.ParseDigest(ref)
 		t.Digest = d

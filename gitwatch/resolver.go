@@ -20,7 +20,7 @@ import (
 // Errors name the source and the next step.
 func (w *Watch) Newest(ctx context.Context, app deploy.App, _ events.Spec, c events.Component) (events.Target, error) {
 	if c.Image != nil {
-		return w.newestImage(ctx, *c.Image)
+		return w.newestImage(ctx, c)
 	}
 	url, branch, ok := c.Repository()
 	if !ok {
@@ -107,7 +107,7 @@ func (w *Watch) commit(ctx context.Context, app deploy.App, c events.Component, 
 // When the git server cannot be reached and the log knows where the ref was seen last, that is taken, and Note says so.
 func (w *Watch) Ref(ctx context.Context, app deploy.App, c events.Component, ref string) (deploy.Resolved, error) {
 	if c.Image != nil {
-		return w.imageRef(ctx, *c.Image, ref)
+		return w.imageRef(ctx, c, ref)
 	}
 	url, _, ok := c.Repository()
 	if !ok {

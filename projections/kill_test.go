@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"shiplog/events"
 )
 
 const killEnv = "SHIPLOG_TEST_PROJECT_INTO"
@@ -37,17 +40,23 @@ func projectForEver(path string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	go s.Run(context.Background(), log)
+	go func() { _ = s.Run(context.Background(), log) }()
 	f, err := os.OpenFile(path+".shown", os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("ready")
-	for ; n < killEvents; n += 1 + n%5 {
-		fmt.Fprintf(f, "%8d\n", n)
-		f.Seek(0, 0)
+	for i := 0; n < killEvents; i, n = i+1, n+1+n%5 {
+		if _, err := f.WriteAt(fmt.Appendf(nil, "%8d\n", n), 0); err != nil {
+			panic(err)
+		}
 		log.show(n)
-		if n%50 == 0 {
+		if i%10 == 9 {
+			if err := s.Wait(context.Background(), events.Position{Epoch: 1, Sequence: uint64(n)}); err != nil {
+				panic(err)
+			}
+			fmt.Println(n)
+		}
+		if i%40 == 39 {
 			time.Sleep(7 * time.Millisecond) // so that it settles at times
 		}
 	}
@@ -72,10 +81,13 @@ func TestKilled(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := out.Read(make([]byte, 6)); err != nil {
-			t.Fatalf("the child did not start: %v", err)
+		progress := bufio.NewReader(out)
+		for range rng.IntN(12) { // none: it is killed as it starts
+			if _, err := progress.ReadString('\n'); err != nil {
+				t.Fatalf("the child made no progress: %v", err)
+			}
 		}
-		time.Sleep(time.Duration(rng.IntN(40_000)) * time.Microsecond)
+		time.Sleep(time.Duration(rng.IntN(5000)) * time.Microsecond)
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

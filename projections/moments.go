@@ -94,12 +94,11 @@ func (p moments) Apply(tx *bolt.Tx, r events.Recorded) error {
 func lastMoment(tx *bolt.Tx, app events.ID, at time.Time) (m moment, err error) {
 	prefix := idKey(app)
 	c := tx.Bucket([]byte(bucketNames[momentsTable])).Cursor()
-	key, value := c.Seek(append(appKey(app, timeNumber(at)), number(^uint64(0))...))
-	if key == nil {
-		key, value = c.Last()
-	} else {
-		key, value = c.Prev()
+	before := c.Prev
+	if key, _ := c.Seek(append(appKey(app, timeNumber(at)), number(^uint64(0))...)); key == nil {
+		before = c.Last
 	}
+	key, value := before()
 	if !bytes.HasPrefix(key, prefix) {
 		return m, nil
 	}

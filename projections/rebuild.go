@@ -132,12 +132,14 @@ func (s *Store) replay(ctx context.Context, log events.Log, f *file, to events.P
 	in := feed(ctx, log.Replay(ctx, f.state.At))
 	defer drain(in)
 	defer stop()
+	var list []events.Recorded
+	var err error
 	for !reached(f.state.At, to) {
 		first, ok := <-in
 		if !ok {
 			return fmt.Errorf("the log ended at %s, before %s: %w", f.state.At, to, events.ErrUnavailable)
 		}
-		list, err := gather(ctx, first, in, s.opts.Batch, to)
+		list, err = gather(ctx, list, first, in, s.opts.Batch, to)
 		for len(list) > 0 && list[len(list)-1].Position.Compare(to) > 0 {
 			list = list[:len(list)-1]
 		}

@@ -71,6 +71,7 @@ func (s *Store) follow(ctx context.Context, log events.Log) error {
 	}
 	settle := time.NewTimer(s.opts.Settle)
 	defer settle.Stop()
+	var list []events.Recorded
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,6 +81,7 @@ func (s *Store) follow(ctx context.Context, log events.Log) error {
 				return err
 			}
 		case <-settle.C:
+			list = nil // catching up may have made it large
 			if err := s.settle(); err != nil {
 				return err
 			}
@@ -87,7 +89,7 @@ func (s *Store) follow(ctx context.Context, log events.Log) error {
 			if !ok {
 				return fmt.Errorf("the log's stream of events ended: %w", events.ErrUnavailable)
 			}
-			list, err := gather(ctx, first, in, s.opts.Batch, last)
+			list, err = gather(ctx, list, first, in, s.opts.Batch, last)
 			if len(list) > 0 {
 				if err := s.project(list); err != nil {
 					return err
@@ -280,8 +282,9 @@ func reached(at, to events.Position) bool { return to.Sequence == 0 || at.Compar
 // maxBatchBytes bounds the memory of a batch.
 const maxBatchBytes = 16 << 20
 
-// gather collects a batch: what is there now, and until the log's last event is reached also what comes within 50 ms.
-func gather(ctx context.Context, first item, in <-chan item, most int, last events.Position) (list []events.Recorded, err error) {
+// gather collects a batch in the memory of an older one: what is there now, and until the log's last event is reached also what comes within 50 ms.
+func gather(ctx context.Context, old []events.Recorded, first item, in <-chan item, most int, last events.Position) ([]events.Recorded, error) {
+	list := old[:0]
 	linger := time.NewTimer(50 * time.Millisecond)
 	defer linger.Stop()
 	size := 0

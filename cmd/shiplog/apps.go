@@ -262,6 +262,7 @@ func stateOf(a appAnswer) string {
 func pinText(a appAnswer) string {
 	var refs []string
 	for _, p := range a.Pins {
+		p.Ref = refText(p.Ref)
 		if p.Component != "" {
 			p.Ref = p.Component + ":" + p.Ref
 		}
@@ -270,8 +271,16 @@ func pinText(a appAnswer) string {
 	return strings.Join(refs, " ")
 }
 
+// refText is a ref as a table shows it: a digest by its first digits.
+func refText(ref string) string {
+	if d, err := events.ParseDigest(ref); err == nil {
+		return "sha256:" + d.Short()
+	}
+	return ref
+}
+
 func (c *cli) pinLine(p pinAnswer) string {
-	line := p.Ref
+	line := refText(p.Ref)
 	if p.Component != "" {
 		line = p.Component + " to " + line
 	}

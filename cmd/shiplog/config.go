@@ -46,7 +46,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.RegistryPassword, "registry-password", "", "password at --registry; better given as SHIPLOG_REGISTRY_PASSWORD")
 	f.StringSliceVar(&c.Mirrors, "registry-mirror", nil, "mirror of a registry for base images, as docker.io=http://HOST:PORT")
 	f.StringVar(&c.EngineHost, "engine-host", "", "socket of the container engine, as unix:///path (default: Docker's or Podman's usual one)")
-	f.StringSliceVar(&c.SourceAllow, "source-allow", nil, "private networks (CIDR) that git servers and registries may be on")
+	f.StringSliceVar(&c.SourceAllow, "source-allow", nil, "private networks (CIDR) that git servers and registries may be on, and that builds may reach")
 	f.BoolVar(&c.UnsafeBuilds, "unsafe-builds", false, "build without runc, on the host's network: only for code you trust as root")
 	f.IntVar(&c.Builds, "builds", 1, "how many builds run at once")
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,28 +21,37 @@ import (
 )
 
 // The end-to-end tests run the real binary against a real container engine, with real pushes. built is where the binary
-// and the sample app's server are, made once for all of them.
-var built struct{ shiplog, hello string }
+// and the sample app's server are, made once for all of them when the first asks.
+var built struct {
+	dir, shiplog, hello string
+	once                sync.Once
+	err                 error
+}
 
 func TestMain(m *testing.M) {
 	enginetest.Main(func() int {
-		dir, err := os.MkdirTemp("", "shiplog-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+		defer func() { _ = os.RemoveAll(built.dir) }()
+		return m.Run()
+	})
+}
+
+// build makes the binary and the sample.
+func build() error {
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "shiplog-e2e-"); built.err != nil {
+			return
 		}
-		defer os.RemoveAll(dir)
-		built.shiplog, built.hello = filepath.Join(dir, "shiplog"), filepath.Join(dir, "hello")
+		built.shiplog, built.hello = filepath.Join(built.dir, "shiplog"), filepath.Join(built.dir, "hello")
 		for _, b := range []struct{ out, pkg, cgo string }{{built.shiplog, "shiplog/cmd/shiplog", "1"}, {built.hello, "./testdata/hello", "0"}} {
 			cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", b.out, b.pkg)
 			cmd.Env = append(os.Environ(), "CGO_ENABLED="+b.cgo)
 			if out, err := cmd.CombinedOutput(); err != nil {
-				fmt.Fprintf(os.Stderr, "build %s: %v\n%s", b.pkg, err, out)
-				return 1
+				built.err = fmt.Errorf("build %s: %w: %s", b.pkg, err, out)
+				return
 			}
 		}
-		return m.Run()
 	})
+	return built.err
 }
 
 // site is a running `shiplog serve` with a data directory, ports and an engine of its own.
@@ -68,6 +78,9 @@ func start(t *testing.T, args ...string) *site {
 // startIn is start with a data directory that the test chose.
 func startIn(t *testing.T, dir string, args ...string) *site {
 	t.Helper()
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
 	s := &site{t: t, dir: dir}
 	listen := freePort(t)
 	s.url, s.ingress, s.engine = "http://"+listen, freePort(t), enginetest.Podman(t)

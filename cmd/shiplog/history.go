@@ -81,11 +81,14 @@ func (e eventAnswer) describe() string {
 		add("%q", message)
 		add("by %s", e.Author)
 	case "Pinned":
-		add("to %s", e.Ref)
+		add("to %s", refText(e.Ref))
 		add("%s", e.Component)
 		add("(%s)", e.Reason)
+	case "RolloutStarted":
+		add("%s", what(e.Have))
 	case "Released":
 		add("v%d", e.Number)
+		add("%s", what(e.Have))
 	case "DeploymentSuperseded":
 		add("by %s", short(e.By))
 	case "BuildStarted":

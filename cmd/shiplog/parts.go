@@ -57,9 +57,13 @@ func (s *service) openBuilder(context.Context) error {
 	if err != nil {
 		return usage("%v", err)
 	}
+	allow, err := s.config.networks()
+	if err != nil {
+		return usage("%v", err)
+	}
 	s.builder, err = builder.Open(builder.Options{
 		Storage: s.path("storage"), Work: s.path("work"), Hide: []string{s.config.Data},
-		Mirrors: mirrors, Unsafe: s.config.UnsafeBuilds, Version: version, Log: s.log,
+		Mirrors: mirrors, NetAllow: allow, Unsafe: s.config.UnsafeBuilds, Version: version, Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare for builds: %w", err)
@@ -113,6 +117,10 @@ func (v verifier) Verify(ctx context.Context, repository string, d events.Digest
 		return passing{err}
 	}
 	return err
+}
+
+func (v verifier) Repository(image string) (repository string, plain bool, err error) {
+	return v.registry.Repository(image)
 }
 
 // passing is an error that may pass by itself.

@@ -177,6 +177,7 @@ func (s *service) run(ctx context.Context) error {
 	tasks.Go(func() { s.again(work, "the projection", func() error { return s.store.Run(work, s.events) }) })
 	tasks.Go(func() { s.again(work, "the reactor", func() error { return s.reactor.Run(work) }) })
 	tasks.Go(func() { s.compareRemotes(work) })
+	tasks.Go(func() { s.watchEngine(work) })
 	failed := make(chan error, 4)
 	if err := s.listen(failed); err != nil {
 		stop()
@@ -223,6 +224,38 @@ func (s *service) compareRemotes(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(3 * time.Minute):
+		}
+	}
+}
+
+// watchEngine looks every few seconds at what the engine runs, and has an app held again whose instances changed by
+// themselves: one that the engine restarted has another address. (Asking is also what mends Podman's isolation of
+// networks, see engine.Docker.)
+func (s *service) watchEngine(ctx context.Context) {
+	seen := map[events.ID]string{}
+	for {
+		running, err := s.engine.Instances(ctx, "")
+		if err == nil {
+			now := map[events.ID]string{}
+			for _, i := range running {
+				now[i.App] += i.ID + i.State + i.Address + "\n"
+			}
+			for app, what := range now {
+				if before, known := seen[app]; known && before != what {
+					s.reactor.Changed(app)
+				}
+			}
+			for app := range seen {
+				if now[app] == "" {
+					s.reactor.Changed(app)
+				}
+			}
+			seen = now
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(3 * time.Second):
 		}
 	}
 }

@@ -84,9 +84,17 @@ func (d desk) Do(ctx context.Context, app events.ID, o deploy.Order) (deploy.Res
 	return res, err
 }
 
-// archive puts the repository of a deleted app aside. What fails is done at the next start.
+// archive puts the repository of a deleted app aside, unless another app builds from it. What fails is done at the next
+// start.
 func (s *service) archive(name string) {
 	if _, err := os.Stat(s.remote.Path(name)); err != nil {
+		return
+	}
+	used, err := s.watch.Uses(context.Background(), name)
+	if err != nil {
+		s.log.Warn("cannot tell whether a git repository is still used", "name", name, "error", err)
+	}
+	if used || err != nil {
 		return
 	}
 	if err := s.remote.Archive(name); err != nil {
@@ -101,9 +109,7 @@ func (s *service) archiveOrphans() {
 		s.log.Warn("cannot list the git repositories", "error", err)
 	}
 	for _, name := range names {
-		if _, ok := s.store.AppByName(name); !ok {
-			s.archive(name)
-		}
+		s.archive(name)
 	}
 }
 
@@ -120,7 +126,7 @@ func (s *service) hooks() http.Handler {
 
 func (s *service) api() http.Handler {
 	o := api.Options{
-		PublicURL: s.config.PublicURL, Domain: s.config.Domain, Ingress: s.config.Ingress,
+		PublicURL: s.config.PublicURL, Providers: []string{"github"}, Domain: s.config.Domain, Ingress: s.config.Ingress,
 		Desk: desk{s.handler, s.archive}, History: s.store, Resolver: s.watch, Logs: s.lines, RunLogs: runLogs{s.engine},
 		Secrets: s.secrets, Hooks: s.hookSecrets, Authenticate: adminToken(s.token), Log: s.log,
 		At: func(_ context.Context, app events.ID, t time.Time) (api.Then, bool, error) {

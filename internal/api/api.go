@@ -28,6 +28,9 @@ type Options struct {
 	Secrets  Secrets
 	Hooks    Hooks // nil: webhooks are not found
 
+	// Providers are those that webhooks are taken from, as their routes are named; default all of the contract's.
+	Providers []string
+
 	// At returns what an app ran at a moment; ok is false when it ran nothing: not yet, or not any more. nil: not found.
 	At func(ctx context.Context, app events.ID, t time.Time) (then Then, ok bool, err error)
 	// Authenticate returns who a bearer token belongs to.
@@ -64,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Ingress == "" {
 		o.Ingress = "127.0.0.1:8000"
+	}
+	if o.Providers == nil {
+		o.Providers = providers
 	}
 	if o.SignKey == nil {
 		o.SignKey = make([]byte, 32)

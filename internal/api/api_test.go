@@ -11,6 +11,7 @@ import (
 
 	"shiplog/events"
 	"shiplog/internal/deploy"
+	"shiplog/internal/secrets"
 )
 
 func TestErrors(t *testing.T) {
@@ -38,6 +39,11 @@ func TestErrors(t *testing.T) {
 		{422, "unprocessable_entity", "POST", "/v2/apps", ""},
 		{422, "unprocessable_entity", "POST", "/v2/apps", `{"spec":null}`},
 		{422, "unprocessable_entity", "POST", "/v2/apps", `{"spec":{"name":"x","colour":"red"}}`},
+		{422, "unprocessable_entity", "POST", "/v2/apps", `{"spec":{"name":"x"}}`},
+		{422, "unprocessable_entity", "POST", "/v2/apps", strings.Replace(`{"spec":`+webGo+`}`, "hello", "Hello", 1)},
+		{422, "unprocessable_entity", "PUT", path, strings.Replace(`{"spec":`+webGo+`}`, `"web"`, `"a b"`, 1)},
+		{422, "unprocessable_entity", "PUT", path, strings.Replace(`{"spec":`+webGo+`}`, "hello", "renamed", 1)},
+		{422, "unprocessable_entity", "POST", "/v2/apps/propose", `{"spec":{"name":"x"}}`},
 		{422, "unprocessable_entity", "POST", "/v2/apps", `{"spec":{"name":"regions","services":[{"name":"web","git":{"repo_clone_url":"https://example.org/a.git","branch":"main"}}]}}`},
 		{409, "conflict", "POST", "/v2/apps", `{"spec":` + webGo + `}`},
 		{413, "request_entity_too_large", "POST", "/v2/apps", `{"spec":"` + strings.Repeat("x", maxBody) + `"}`},
@@ -311,4 +317,31 @@ func TestQuarantine(t *testing.T) {
 	d.refused(422, "unprocessable_entity", "POST", path+"/quarantine", `{"revision":"ddddddd"}`)
 	d.refused(422, "unprocessable_entity", "POST", path+"/quarantine", `{"revision":"aa"}`)
 	d.do("POST", path+"/quarantine", map[string]string{"revision": "main@sha1:" + commitC}, &q)
+}
+
+// TestSecrets: with the real store a secret is sealed before it reaches the log, comes back as a reference that is
+// accepted, and a reference of another app is refused.
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	store, err := secrets.Open(dir+"/secrets", dir+"/keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, func(o *Options) { o.Secrets = store })
+	secret := strings.Replace(webGo, `"services"`, `"envs":[{"key":"PASSWORD","value":"canary-4711","type":"SECRET"}],"services"`, 1)
+	app, path := d.create(secret)
+	for _, r := range d.World.Log.All() {
+		if strings.Contains(string(r.Body), "canary-4711") {
+			t.Fatalf("%s holds the secret", r.Type)
+		}
+	}
+	sealed := app.Spec.Envs[0].Value
+	if !strings.HasPrefix(sealed, "EV[1:") {
+		t.Fatalf("sealed: %q", sealed)
+	}
+	d.do("PUT", path, map[string]any{"spec": app.Spec}, nil)
+	other := strings.ReplaceAll(strings.Replace(secret, "canary-4711", sealed, 1), "hello", "other")
+	if msg := d.refused(422, "unprocessable_entity", "POST", "/v2/apps", `{"spec":`+other+`}`); !strings.Contains(msg, "PASSWORD") {
+		t.Errorf("message %q", msg)
+	}
 }

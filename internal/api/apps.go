@@ -42,7 +42,7 @@ func (s *server) createApp(w http.ResponseWriter, r *http.Request) error {
 	if id, taken := s.History.AppByName(sp.Name); taken && id != app {
 		return conflict("an app named %s exists already", sp.Name)
 	}
-	if sp, err = s.Secrets.Seal(string(app), sp); err != nil {
+	if sp, err = s.seal(app, sp); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), resolveTime)
@@ -99,7 +99,7 @@ func (s *server) updateApp(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		if sp, err = s.Secrets.Seal(string(a.ID), sp); err != nil {
+		if sp, err = s.seal(a.ID, sp); err != nil {
 			return nil, err
 		}
 		targets, err := s.newest(ctx, a, sp, func(c events.Component) bool {

@@ -115,12 +115,14 @@ func (d *desk) refused(status int, id, method, path string, body any) string {
 func (d *desk) do(method, path string, body, out any) {
 	d.Helper()
 	var raw json.RawMessage
-	var into any = out
-	if out == nil {
-		into = &raw
+	if got := d.call(method, path, body, &raw); got != http.StatusOK {
+		d.Fatalf("%s %s = %d %s", method, path, got, raw)
 	}
-	if got := d.call(method, path, body, into); got != http.StatusOK {
-		d.Fatalf("%s %s = %d %s %v", method, path, got, raw, into)
+	if out == nil {
+		return
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		d.Fatalf("%s %s answers %s: %v", method, path, raw, err)
 	}
 }
 

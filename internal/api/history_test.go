@@ -132,6 +132,14 @@ func TestWebhook(t *testing.T) {
 	if h.Webhook.Secret != "hook-1" || len(h.Webhook.URLs) != 6 || h.Webhook.URLs["github"] != "https://hooks.example.org/hooks/github/"+string(app.ID) {
 		t.Errorf("webhook %+v", h)
 	}
+	few := newDesk(t, func(o *Options) { o.Providers = []string{"github"} })
+	_, fewPath := few.create(webGo)
+	var one struct {
+		Webhook struct{ URLs map[string]string }
+	}
+	if few.do("GET", fewPath+"/webhook", nil, &one); len(one.Webhook.URLs) != 1 || !strings.HasPrefix(one.Webhook.URLs["github"], few.options.PublicURL) {
+		t.Errorf("webhook %+v", one)
+	}
 	if d.do("POST", path+"/webhook/rotate", nil, &h); h.Webhook.Secret != "hook-2" {
 		t.Errorf("rotated %+v", h)
 	}

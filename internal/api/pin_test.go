@@ -83,7 +83,7 @@ func TestPinComponents(t *testing.T) {
 		"services":[{"name":"web","git":{"repo_clone_url":"https://example.org/a.git","branch":"main"}}],
 		"workers":[{"name":"jobs","git":{"repo_clone_url":"https://example.org/a.git","branch":"main"}},
 		           {"name":"mail","git":{"repo_clone_url":"https://example.org/b.git","branch":"main"}},
-		           {"name":"cache","image":{"repository":"valkey","tag":"8"}}]}`
+		           {"name":"cache","image":{"registry_type":"DOCKER_HUB","repository":"valkey","tag":"8"}}]}`
 	d := newDesk(t)
 	app, path := d.create(spec)
 	d.Work(app.ID)

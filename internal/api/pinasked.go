@@ -26,7 +26,7 @@ func (s *server) asked(ctx context.Context, a deploy.App, component, ref string)
 			continue
 		}
 		sources = append(sources, src)
-		r, err := s.Resolver.Ref(ctx, a, c, fullRef(ref))
+		r, err := s.Resolver.Ref(ctx, a, c, ref)
 		switch {
 		case err == nil && !r.Target.IsZero():
 			found = append(found, answer{src, c, r})
@@ -61,17 +61,6 @@ func (s *server) asked(ctx context.Context, a deploy.App, component, ref string)
 		}
 	}
 	return cmd, f.Note, nil
-}
-
-// fullRef turns "tag:v1" and "branch:v1" into git's full names, which mean one thing only.
-func fullRef(ref string) string {
-	if name, ok := strings.CutPrefix(ref, "tag:"); ok {
-		return string(events.Tag(name))
-	}
-	if name, ok := strings.CutPrefix(ref, "branch:"); ok {
-		return string(events.Branch(name))
-	}
-	return strings.TrimPrefix(ref, "commit:")
 }
 
 func sourceOf(c events.Component) string {

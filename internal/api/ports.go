@@ -37,12 +37,12 @@ type Resolver interface {
 	// Newest returns the newest revision or digest of a component's source; of the branch that a pin follows, where the
 	// app is pinned to one. A zero Target without an error means that there is nothing yet.
 	Newest(ctx context.Context, app deploy.App, spec events.Spec, c events.Component) (events.Target, error)
-	// Ref returns what a person's ref means in the component's source: a branch, a tag, a commit; "refs/tags/v1" and
-	// "refs/heads/v1" say which of two of that name is meant.
+	// Ref returns what a person's ref means in the component's source: a branch, a tag, a commit; "tag:v1", "branch:v1"
+	// and "commit:1eab…" say which of several of that name is meant.
 	Ref(ctx context.Context, app deploy.App, c events.Component, ref string) (deploy.Resolved, error)
 }
 
-// Secrets seals the SECRET values of a spec. Owner is the app's id.
+// Secrets seals the SECRET values of a spec. Owner is the app's id. A value that cannot be sealed is a *secrets.Refused.
 type Secrets interface {
 	Seal(owner string, s events.Spec) (events.Spec, error)
 }

@@ -7,7 +7,7 @@ import (
 	"shiplog/events"
 )
 
-// providers are those that webhooks are taken from, as their routes are named.
+// providers are the contract's.
 var providers = []string{"github", "gitlab", "gitea", "forgejo", "bitbucket", "generic"}
 
 func (s *server) webhook(w http.ResponseWriter, r *http.Request) error {
@@ -31,7 +31,7 @@ func (s *server) hook(w http.ResponseWriter, r *http.Request, get func(context.C
 		return err
 	}
 	urls := map[string]string{}
-	for _, p := range providers {
+	for _, p := range s.Providers {
 		urls[p] = s.HooksURL + "/hooks/" + p + "/" + string(a.ID)
 	}
 	return ok(w, "webhook", map[string]any{"secret": secret, "urls": urls})

@@ -58,7 +58,7 @@ type JudgePush struct {
 // Deploy asks for the newest revision of every component, as resolved in Targets.
 type Deploy struct {
 	Targets map[string]events.Target
-	Mode    events.BuildMode
+	Mode    events.BuildMode // default BuildReuse
 }
 
 // Restart runs the same images again. Components empty: all.
@@ -73,7 +73,7 @@ type PinTo struct {
 	SpecHash  events.SpecHash          // the spec to bring back with it; "" keeps the present one
 	Reason    string
 	Expires   time.Time
-	Mode      events.BuildMode // BuildForce and BuildClean build even what was built before
+	Mode      events.BuildMode // default BuildReuse; BuildForce and BuildClean build even what was built before
 	Commit    bool             // do not stay pinned ("skip_pin")
 	// IfUnpinned refuses when a pin is in force, as App Platform's rollback does.
 	IfUnpinned bool

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -11,7 +12,7 @@ import (
 // order was carried out before. The events' ids follow from the order's id and their index. It returns a *[Refusal]
 // when the order cannot be accepted.
 func Decide(a App, o Order) ([]events.Draft, error) {
-	s := &story{app: a, order: o}
+	s := &story{app: a, order: o.complete()}
 	if slices.Contains(a.Recent, s.eventID(0)) {
 		return nil, nil
 	}
@@ -27,6 +28,19 @@ func Decide(a App, o Order) ([]events.Draft, error) {
 // DeploymentID returns the id of the deployment that an order on an app makes, if it makes one.
 func DeploymentID(app events.ID, orderID string) events.ID {
 	return events.NamedID("deployment", string(app), orderID)
+}
+
+// complete gives what an order leaves open its default.
+func (o Order) complete() Order {
+	switch c := o.Command.(type) {
+	case PinTo:
+		c.Mode = cmp.Or(c.Mode, events.BuildReuse)
+		o.Command = c
+	case Deploy:
+		c.Mode = cmp.Or(c.Mode, events.BuildReuse)
+		o.Command = c
+	}
+	return o
 }
 
 // story is a decision under way: the app before it, the order, and what was decided so far.

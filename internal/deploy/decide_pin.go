@@ -75,7 +75,7 @@ func (s *story) pinTo(c PinTo) error {
 	}
 	intent, cloned := s.pinIntent(targets, spec.Hash())
 	s.request(request{
-		intent: intent, cause: fmt.Sprintf("%s to %s", verb(intent), c.Ref), spec: spec, want: want, mode: c.Mode, cloned: cloned,
+		intent: intent, cause: fmt.Sprintf("%s to %s", verb(intent), label(c)), spec: spec, want: want, mode: c.Mode, cloned: cloned,
 	})
 	return nil
 }
@@ -120,6 +120,14 @@ func (s *story) pinIntent(targets map[string]events.Target, spec events.SpecHash
 		}
 	}
 	return intent, cloned
+}
+
+// label is the ref of a pin in a few letters.
+func label(c PinTo) string {
+	if c.Kind == events.RefDigest {
+		return "sha256:" + events.Digest(c.Ref).Short()
+	}
+	return c.Ref
 }
 
 func verb(i events.Intent) string {

@@ -83,6 +83,12 @@ func (h *Handler) State(ctx context.Context, app events.ID) (App, error) {
 	if err := h.load(ctx, m, app); err != nil {
 		return App{}, err
 	}
+	if m.app.ID == "" { // nobody's id: do not remember everything that is asked for
+		m.loaded = false
+		h.mu.Lock()
+		delete(h.apps, app)
+		h.mu.Unlock()
+	}
 	return m.app.Clone(), nil
 }
 

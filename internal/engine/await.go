@@ -27,7 +27,7 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 		now, err := r.inspect(ctx, i.ID)
 		switch {
 		case ctx.Err() != nil:
-			return i, r.interrupted(ctx, i)
+			return i, r.interrupted(ctx, i, lastErr)
 		case errors.Is(err, errGone):
 			return i, &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was removed from outside"}
 		case err != nil:
@@ -53,7 +53,7 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return i, r.interrupted(ctx, i)
+			return i, r.interrupted(ctx, i, lastErr)
 		case <-time.After(min(max(waited/10, firstPause), time.Second, p.limit-waited)):
 		}
 	}
@@ -61,12 +61,16 @@ func (r *rolling) await(ctx context.Context, i Instance) (Instance, error) {
 
 // interrupted describes an instance that could not be waited for any longer: for another one's failure, the deadline's or
 // the caller's sake.
-func (r *rolling) interrupted(ctx context.Context, i Instance) error {
+func (r *rolling) interrupted(ctx context.Context, i Instance, last error) error {
 	cause := context.Cause(ctx)
-	if un := (*Unhealthy)(nil); errors.As(cause, &un) {
-		return cause
+	if other := (*failure)(nil); errors.As(cause, &other) {
+		return other.error
 	}
-	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: "it was not ready when the rollout was ended: " + cause.Error(), Log: r.tail(ctx, i.ID), Err: cause}
+	reason := "it was not ready when the rollout was ended: " + cause.Error()
+	if last != nil {
+		reason += "; " + last.Error()
+	}
+	return &Unhealthy{Instance: i.Name, Step: "healthy", Reason: reason, Log: r.tail(ctx, i.ID), Err: cause}
 }
 
 // ended describes an instance that did not keep running.
@@ -75,7 +79,7 @@ func (r *rolling) ended(ctx context.Context, i Instance, begin time.Time) error 
 	if i.Running() { // again: the container has forgotten how the run before ended
 		code, known = r.exitCode(ctx, i, begin)
 	}
-	un := &Unhealthy{Instance: i.Name, Step: "healthy", Reason: fmt.Sprintf("it exited with code %d", code), Log: r.tail(ctx, i.ID)}
+	un := &Unhealthy{Instance: i.Name, Step: "healthy", Reason: fmt.Sprintf("it exited with code %d", code), Log: r.lastWords(ctx, i.ID)}
 	switch {
 	case !known:
 		un.Reason = "it exited"
@@ -88,6 +92,17 @@ func (r *rolling) ended(ctx context.Context, i Instance, begin time.Time) error 
 	}
 	un.Reason += fmt.Sprintf(", within %v", time.Since(begin).Round(10*time.Millisecond))
 	return un
+}
+
+// lastWords is tail for an instance that has just ended: what it wrote reaches the engine's log a moment later.
+func (r *rolling) lastWords(ctx context.Context, id string) (text string) {
+	for range 5 {
+		time.Sleep(firstPause)
+		if text = r.tail(ctx, id); text != "" {
+			break
+		}
+	}
+	return text
 }
 
 // exitCode asks the engine's memory of events how an instance first ended after begin.

@@ -55,9 +55,10 @@ func (d *Docker) create(ctx context.Context, r Rollout, index int, image string)
 		opts.Name += "-" + strings.TrimPrefix(network(r.App), "shiplog-")
 		created, err = d.api.ContainerCreate(ctx, opts)
 	}
-	if err != nil && !d.noInit.Load() && strings.Contains(err.Error(), "init binary") { // Podman without catatonit
-		d.noInit.Store(true)
-		d.log.Warn("the container engine has no init for containers: processes that an app leaves behind stay as zombies (on Debian, install catatonit)")
+	if err != nil && opts.HostConfig.Init != nil && strings.Contains(err.Error(), "init binary") { // Podman without catatonit
+		if !d.noInit.Swap(true) {
+			d.log.Warn("the container engine has no init for containers: processes that an app leaves behind stay as zombies (on Debian, install catatonit)")
+		}
 		return d.create(ctx, r, index, image)
 	}
 	if cerrdefs.IsNotFound(err) {

@@ -34,6 +34,7 @@ type Docker struct {
 	info     Info
 	logs     map[string]string // options of the log driver that keep logs small
 	noInit   atomic.Bool       // the engine has no init to put into containers
+	unmended atomic.Bool       // it was said that isolation cannot be mended
 	digests  sync.Map          // image id and digest, as one string: seen to belong together
 }
 

@@ -42,7 +42,8 @@ type Engine interface {
 	Roll(ctx context.Context, r Rollout, progress io.Writer) ([]Instance, error)
 
 	// Instances returns the instances of an app, or of all apps of this Shiplog for "", whatever their state, sorted by
-	// app, component, generation and name.
+	// app, component, generation and name. Asked for all, it also mends the isolation of apps from each other where the
+	// container engine loses it (see mendIsolation): call it every few seconds.
 	Instances(ctx context.Context, app events.ID) ([]Instance, error)
 
 	// Retire ends instances, all at once: TERM (or the image's own stop signal), grace, KILL, then removal. One that is

@@ -27,7 +27,9 @@ var errGone = errors.New("no such container")
 // Instances lists, then looks at each.
 func (d *Docker) Instances(ctx context.Context, app events.ID) ([]Instance, error) {
 	filters := make(client.Filters).Add("label", labelInstance+"="+d.instance)
-	if app != "" {
+	if app == "" {
+		d.mendIsolation(ctx)
+	} else {
 		filters.Add("label", labelApp+"="+string(app))
 	}
 	list, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})

@@ -141,10 +141,10 @@ func (b *bench) open() *Docker {
 	return d
 }
 
-// push pushes an image of the test's own.
+// push pushes an image of the test's own, the like of which no run before has left in the engine.
 func (b *bench) push(component string) Image {
 	b.t.Helper()
-	i, err := b.shared.push(string(b.app)+"/"+component, b.t.Name()+component)
+	i, err := b.shared.push(string(b.app)+"/"+component, string(b.app)+component)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ func (d *Docker) RemoveApp(ctx context.Context, app events.ID) error {
 // remove stops and removes one container and its anonymous volumes. Stopping is left to the engine, which remembers that
 // it was meant and does not start the container again.
 func (d *Docker) remove(ctx context.Context, i Instance, grace time.Duration) error {
+	defer d.mendIsolation(ctx)
 	seconds := int((grace + time.Second - 1) / time.Second)
 	if _, err := d.api.ContainerStop(ctx, i.ID, client.ContainerStopOptions{Timeout: &seconds}); err != nil {
 		if cerrdefs.IsNotFound(err) {
@@ -53,15 +54,21 @@ func (d *Docker) remove(ctx context.Context, i Instance, grace time.Duration) er
 		}
 		d.log.Warn("a container does not stop; it is removed by force", "instance", i.Name, "error", err)
 	}
-	_, err := d.api.ContainerRemove(ctx, i.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	switch {
-	case err == nil || cerrdefs.IsNotFound(err):
-		return nil
-	case cerrdefs.IsConflict(err) || strings.Contains(err.Error(), "in progress"):
-		return d.gone(ctx, i) // somebody else removes it
-	default:
-		return d.failed("remove "+i.Name, err)
+	var err error
+	for range 5 {
+		_, err = d.api.ContainerRemove(ctx, i.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if err == nil || cerrdefs.IsNotFound(err) {
+			return nil
+		}
+		if cerrdefs.IsConflict(err) || strings.Contains(err.Error(), "in progress") {
+			return d.gone(ctx, i) // somebody else removes it
+		}
+		select { // one that crashes and is started again all the time can be in a state that Podman refuses to end
+		case <-ctx.Done():
+		case <-time.After(firstPause):
+		}
 	}
+	return d.failed("remove "+i.Name, err)
 }
 
 // gone waits for a removal under way.

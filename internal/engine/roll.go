@@ -87,7 +87,7 @@ func (r *rolling) run(ctx context.Context, have []Instance) ([]Instance, error) 
 	for n := range up {
 		wg.Go(func() {
 			if up[n], errs[n] = r.one(limited, n+1, byIndex[n+1]); errs[n] != nil {
-				fail(errs[n]) // the first one becomes the cause
+				fail(&failure{errs[n]}) // the first one becomes the cause
 			}
 		})
 	}
@@ -96,16 +96,17 @@ func (r *rolling) run(ctx context.Context, have []Instance) ([]Instance, error) 
 		return up, nil
 	}
 	err := errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
-	for _, e := range errs { // the one that ended the others
-		if errors.Is(e, context.Cause(limited)) {
-			err = e
-		}
+	if first := (*failure)(nil); errors.As(context.Cause(limited), &first) {
+		err = first.error
 	}
 	if left := r.undo(context.WithoutCancel(ctx)); left != nil {
 		r.Docker.log.Warn("instances of a failed rollout could not be removed; the reconciler will", "app", r.AppName, "component", r.Component, "error", left)
 	}
 	return nil, err
 }
+
+// failure is what ended the waiting of the other instances.
+type failure struct{ error }
 
 // one brings up one instance: was, if it can be adopted, or a new one.
 func (r *rolling) one(ctx context.Context, index int, was Instance) (Instance, error) {
@@ -139,7 +140,7 @@ func (r *rolling) start(ctx context.Context, index int, was Instance) (Instance,
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-ctx.Done():
-		return was, r.interrupted(ctx, Instance{Name: instanceName(r.Rollout, index)})
+		return was, r.interrupted(ctx, Instance{Name: instanceName(r.Rollout, index)}, nil)
 	}
 	// What follows is short, and not interrupted: the engine would go on with it, and we would not know.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)

@@ -63,6 +63,7 @@ func checkout(ctx context.Context, src Source, rev events.Revision, dir string, 
 }
 
 func into(ctx context.Context, src Source, rev events.Revision, dir string, lim limits) (tree Tree, err error) {
+	defer rescue(&err)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Tree{}, err

@@ -29,7 +29,7 @@ type forge struct {
 
 func newForge(t *testing.T) *forge {
 	t.Helper()
-	f := &forge{t: t, dir: t.TempDir()}
+	f := &forge{t: t, dir: fast(t)}
 	f.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var h http.Handler = &cgi.Handler{
 			Path: filepath.Join(f.git("", "--exec-path"), "git-http-backend"), Dir: f.dir,
@@ -42,6 +42,17 @@ func newForge(t *testing.T) *forge {
 	}))
 	t.Cleanup(f.http.Close)
 	return f
+}
+
+// fast is a directory in memory where there is one: git's fsyncs on a busy disk take longer than the tests.
+func fast(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "shiplog-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // repo makes an empty bare repository with settings, "key=value".

@@ -22,7 +22,7 @@ const searchTime = time.Minute
 // HasCommit reports whether a commit can be had from a source. In a built-in repository every commit that was ever pushed
 // counts, as nothing is cleaned away there. At a server the exact commit is asked for and, where the server refuses that,
 // the history of its branches and tags is searched; files are left out where the server can do that. Without a deadline
-// of its own it takes at most 1 minute. An error means that nobody knows.
+// of its own it takes at most 1 minute; it fetches at most 256 MiB. An error means that nobody knows.
 func HasCommit(ctx context.Context, src Source, c events.Commit) (bool, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -39,10 +39,10 @@ func HasCommit(ctx context.Context, src Source, c events.Commit) (bool, error) {
 	return true, nil
 }
 
-func hasCommit(ctx context.Context, src Source, c events.Commit) error {
+func hasCommit(ctx context.Context, src Source, c events.Commit) (err error) {
+	defer rescue(&err)
 	var r *repository
 	if src.Local != "" {
-		var err error
 		if r, err = openLocal(src.Local); err != nil {
 			return err
 		}
@@ -52,12 +52,12 @@ func hasCommit(ctx context.Context, src Source, c events.Commit) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		if r, err = fetchWith(ctx, src, events.Revision{Commit: c}, dir, &budget{limits: defaultLimits}, true); err != nil {
+		if r, err = fetchWith(ctx, src, events.Revision{Commit: c}, dir, &budget{limits: searchLimits}, true); err != nil {
 			return err
 		}
 	}
 	defer r.Close()
-	_, err := r.commit(c)
+	_, err = r.commit(c)
 	return err
 }
 

@@ -21,8 +21,11 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	Bytes: 1 << 30, Files: 200_000, Object: 512 << 20, Objects: 2_000_000, Refs: 64 << 20, Time: 2 * time.Minute,
+	Bytes: 1 << 30, Files: 200_000, Object: 512 << 20, Objects: 2_000_000, Refs: 32 << 20, Time: 2 * time.Minute,
 }
+
+// searchLimits are for looking for a commit, which the service does itself: no build's memory limit is around it.
+var searchLimits = limits{Bytes: 256 << 20, Files: 1, Object: 32 << 20, Objects: 1_000_000, Refs: 32 << 20, Time: searchTime}
 
 // resolveTime bounds asking a server for its refs.
 const resolveTime = 15 * time.Second
@@ -97,4 +100,11 @@ func size(n int64) string {
 		return fmt.Sprintf("%.4g MiB", float64(n)/(1<<20))
 	}
 	return fmt.Sprint(n, " bytes")
+}
+
+// rescue makes an error of a panic: what go-git reads here comes from anybody.
+func rescue(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: what the git server sent makes no sense: %v", ErrUnreachable, p)
+	}
 }

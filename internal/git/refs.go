@@ -42,7 +42,8 @@ func Refs(ctx context.Context, src Source) (map[events.RefName]events.Commit, er
 	return refs, nil
 }
 
-func (s Source) refs(ctx context.Context) (map[events.RefName]events.Commit, error) {
+func (s Source) refs(ctx context.Context) (refs map[events.RefName]events.Commit, err error) {
+	defer rescue(&err)
 	if s.Local != "" {
 		r, err := openLocal(s.Local)
 		if err != nil {
@@ -58,7 +59,7 @@ func (s Source) refs(ctx context.Context) (map[events.RefName]events.Commit, err
 		return nil, err
 	}
 	defer server.Close()
-	refs := map[events.RefName]events.Commit{}
+	refs = map[events.RefName]events.Commit{}
 	for name, hash := range server.refs.References {
 		if peeled, ok := server.refs.Peeled[name]; ok {
 			hash = peeled

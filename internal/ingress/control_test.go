@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestFence(t *testing.T) {
@@ -195,17 +197,26 @@ func TestMetrics(t *testing.T) {
 		r.do("GET", "http://hello.localhost/", nil)
 	}
 	r.do("GET", "http://nobody.localhost/", nil)
-	res, err := r.Client.http.Get("http://ingress/metrics")
-	if err != nil {
-		t.Fatal(err)
+	metrics := func() string {
+		res, err := r.Client.http.Get("http://ingress/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
-	defer res.Body.Close()
-	var b [8192]byte
-	n, _ := res.Body.Read(b[:])
+	text := metrics()
+	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(text, "shiplog_ingress_in_flight 0\n") && time.Now().Before(deadline); {
+		text = metrics() // a request ends a moment after its answer has arrived
+	}
 	for _, want := range []string{`shiplog_ingress_requests_total{app="hello",code="2xx"} 3`, `shiplog_ingress_requests_total{app="",code="4xx"} 1`,
-		"shiplog_ingress_in_flight 0", `shiplog_ingress_backend_in_flight{backend="127.0.0.1:`} {
-		if !strings.Contains(string(b[:n]), want) {
-			t.Errorf("%s is not in\n%s", want, b[:n])
+		"shiplog_ingress_in_flight 0\n", `shiplog_ingress_backend_in_flight{backend="127.0.0.1:`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is not in\n%s", want, text)
 		}
 	}
 }

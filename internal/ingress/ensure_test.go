@@ -1,9 +1,13 @@
 package ingress
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,6 +165,56 @@ func TestBrokenHandover(t *testing.T) {
 	}
 }
 
+// TestHandover: who keeps a connection to the old one is answered there once more, and told to come again.
+func TestHandover(t *testing.T) {
+	r := start1(t)
+	r.set(hello(1, serve(t, says("ok"))))
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	ask := func() *http.Response {
+		t.Helper()
+		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n")
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatalf("got %v, %v", res, err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		return res
+	}
+	if ask().Close {
+		t.Error("the connection is not kept at first")
+	}
+	o := r.o
+	o.Version, o.Listen = "v2", r.addr
+	next := startWith(t, o)
+	for !strings.Contains(next.log.String(), "the ingress serves") { // the old one is told after the new one answers
+		time.Sleep(time.Millisecond)
+	}
+	if left, _ := next.Drain(context.Background(), nil, 10*time.Millisecond); left != 1 {
+		t.Errorf("a drain does not wait for the old one: %d", left)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if !ask().Close {
+		t.Error("the client is not told to come again")
+	}
+	if left, _ := next.Drain(context.Background(), nil, 10*time.Second); left != 0 {
+		t.Errorf("the old one does not end: %d", left)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	if _, text := next.do("GET", "http://hello.localhost/", nil); text != "ok" {
+		t.Errorf("the new one says %q", text)
+	}
+	if _, err := os.Stat(o.Socket); err != nil {
+		t.Errorf("the old one took the new one's socket away: %v", err)
+	}
+}
+
 func TestStop(t *testing.T) {
 	r := start1(t)
 	r.set(hello(1, serve(t, echoUpgrade)))
@@ -173,6 +227,14 @@ func TestStop(t *testing.T) {
 		}
 		stopped <- time.Since(start)
 	}()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		probe, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			break // it takes no more connections
+		}
+		probe.Close()
+	}
+	time.Sleep(50 * time.Millisecond) // were the stop to cut connections, it would have by now
 	fmt.Fprintln(conn, "still here")
 	if line, _ := in.ReadString('\n'); line != "still here\n" {
 		t.Errorf("an open connection is cut at once: %q", line)

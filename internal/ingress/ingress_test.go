@@ -80,7 +80,12 @@ func start1(t testing.TB) *running { return startWith(t, options(t)) }
 func startWith(t testing.TB, o Options) *running {
 	t.Helper()
 	r := &running{Client: NewClient(o.Socket), t: t, o: o, log: &lockedLog{}}
-	r.o.Log = slog.New(slog.NewTextHandler(r.log, nil))
+	r.o.Log = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(r.log.String())
+		}
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, r.o) }()

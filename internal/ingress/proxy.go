@@ -72,6 +72,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer x.release()
+	if r.ContentLength != 0 {
+		// Otherwise the server closes the request's body as soon as an answer begins, and the transport, which may be
+		// about to read it once more, takes that for an error and cuts the answer off.
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1 can
+	}
 	p.reverse.ServeHTTP(w, r)
 }
 

@@ -53,6 +53,15 @@ func TestStreams(t *testing.T) {
 				fmt.Fprintf(w, "data: %s\n\n", text)
 				w.(http.Flusher).Flush()
 			}
+		case "/slow":
+			w.Header().Set("Content-Length", "6")
+			_, _ = io.WriteString(w, "one")
+			w.(http.Flusher).Flush()
+			select {
+			case text := <-next:
+				_, _ = io.WriteString(w, text)
+			case <-q.Context().Done():
+			}
 		case "/upload":
 			line, _ := bufio.NewReader(q.Body).ReadString('\n')
 			next <- line
@@ -65,6 +74,7 @@ func TestStreams(t *testing.T) {
 		}
 	})))
 	c := r.client()
+	c.Timeout = 10 * time.Second
 	defer c.CloseIdleConnections()
 
 	go func() { next <- "one" }()
@@ -89,6 +99,20 @@ func TestStreams(t *testing.T) {
 	res.Body.Close()
 
 	next = make(chan string)
+	res, err = c.Get("http://hello.localhost/slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 3)
+	if _, err := io.ReadFull(res.Body, first); string(first) != "one" { // though the length says there is more
+		t.Errorf("got %q, %v", first, err)
+	}
+	next <- "two"
+	if rest, err := io.ReadAll(res.Body); string(rest) != "two" {
+		t.Errorf("got %q, %v", rest, err)
+	}
+	res.Body.Close()
+
 	body, w := io.Pipe()
 	answered := make(chan int)
 	go func() {
@@ -112,6 +136,34 @@ func TestStreams(t *testing.T) {
 
 	if res, text := r.do("GET", "http://hello.localhost/trailer", nil); text != "body" || res.Trailer.Get("X-Sum") != "42" || res.Trailer.Get("X-Late") != "43" {
 		t.Errorf("trailers: %q %v", text, res.Trailer)
+	}
+}
+
+// TestAnswerBeforeTheBodyIsRead: an app may answer, at length, while the client still sends.
+func TestAnswerBeforeTheBodyIsRead(t *testing.T) {
+	r := start1(t)
+	big := strings.Repeat("no ", 200_000)
+	r.set(hello(1, serve(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/early" {
+			_ = http.NewResponseController(w).EnableFullDuplex()
+			w.WriteHeader(413)
+			_, _ = io.WriteString(w, big)
+			_, _ = io.Copy(io.Discard, q.Body)
+			return
+		}
+		body, _ := io.ReadAll(q.Body)
+		_, _ = w.Write(body)
+	})))
+	for range 5 {
+		if res, text := r.do("POST", "http://hello.localhost/early", strings.NewReader(strings.Repeat("x", 3<<20))); res.StatusCode != 413 || text != big {
+			t.Fatalf("got %d and %d bytes", res.StatusCode, len(text))
+		}
+	}
+	for i := range 200 {
+		body := strings.Repeat("x", 1000*(i+1))
+		if res, text := r.do("POST", "http://hello.localhost/echo", strings.NewReader(body)); res.StatusCode != 200 || text != body {
+			t.Fatalf("got %d and %d of %d bytes", res.StatusCode, len(text), len(body))
+		}
 	}
 }
 

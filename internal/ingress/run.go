@@ -101,6 +101,9 @@ func (s *server) run(ctx context.Context, prev *predecessor) error {
 		return fmt.Errorf("ingress: %w", err)
 	}
 	s.finish()
+	answering, cancelAnswers := context.WithTimeout(context.Background(), time.Second)
+	_ = control.Shutdown(answering) // the answer to "quit" among them
+	cancelAnswers()
 	if s.handed.Load() {
 		s.next.Close()
 	} else {

@@ -45,6 +45,14 @@ func (l *loop) nudge() {
 	}
 }
 
+// forgetHold has the next look hold the app again.
+func (l *loop) forgetHold() {
+	l.mu.Lock()
+	l.held = events.Head{}
+	l.mu.Unlock()
+	l.nudge()
+}
+
 func (l *loop) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

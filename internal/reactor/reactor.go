@@ -88,6 +88,15 @@ func (r *Reactor) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// Changed tells that what an app runs has changed by itself: it is made sure of again, though its history did not move.
+func (r *Reactor) Changed(app events.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.apps[app]; l != nil {
+		l.forgetHold()
+	}
+}
+
 func (r *Reactor) sweep(ctx context.Context) {
 	tick := time.NewTicker(r.Sweep)
 	defer tick.Stop()

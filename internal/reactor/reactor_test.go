@@ -26,6 +26,7 @@ type shop struct {
 	handler *deploy.Handler
 	app     events.ID
 	hands   map[deploy.ActionKind]reactor.Hand
+	reactor *reactor.Reactor
 	n       atomic.Int64
 }
 
@@ -97,6 +98,7 @@ func (s *shop) run() (stop func()) {
 		Desk: s.handler, Log: s.log, Hands: s.hands, Slog: slog.New(slog.DiscardHandler),
 		Apps: func() ([]events.ID, events.Position) { return []events.ID{s.app}, events.Position{} },
 	})
+	s.reactor = r
 	go func() {
 		defer close(done)
 		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
@@ -223,6 +225,16 @@ func TestAPinExpiresByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until("no pin", func(a deploy.App) bool { return len(a.Pins) == 0 })
+}
+
+func TestWhatChangedByItselfIsHeldAgain(t *testing.T) {
+	s := open(t)
+	var holds atomic.Int64
+	s.hands[deploy.ActHold] = func(context.Context, deploy.App, deploy.Action) error { holds.Add(1); return nil }
+	s.run()
+	s.until("the first hold", func(deploy.App) bool { return holds.Load() == 1 })
+	s.reactor.Changed(s.app)
+	s.until("another hold", func(deploy.App) bool { return holds.Load() == 2 })
 }
 
 func TestStopWaitsForItsHands(t *testing.T) {

@@ -35,6 +35,8 @@ type Ingress interface {
 // Images checks an image at its registry before the engine is sent there.
 type Images interface {
 	Verify(ctx context.Context, repository string, d events.Digest) error
+	// Repository says where the engine fetches somebody else's image from: its registry, or the mirror of it.
+	Repository(image string) (repository string, plain bool, err error)
 }
 
 // Desk takes reports. *deploy.Handler is one.
@@ -69,12 +71,13 @@ func (a *Agent) order(id string, c deploy.Command) deploy.Order {
 }
 
 // image says where a component's image is.
-func (a *Agent) image(app events.ID, component string, t events.Target) engine.Image {
+func (a *Agent) image(app events.ID, component string, t events.Target) (engine.Image, error) {
 	if t.Image != "" {
-		return engine.Image{Repository: t.Image, Digest: t.Digest}
+		repository, plain, err := a.Images.Repository(t.Image)
+		return engine.Image{Repository: repository, Digest: t.Digest, Plain: plain}, err
 	}
 	return engine.Image{
 		Repository: a.Registry + "/" + string(app) + "/" + component, Digest: t.Digest,
 		User: a.User, Password: a.Pass, Plain: a.Plain,
-	}
+	}, nil
 }

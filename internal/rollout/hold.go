@@ -60,7 +60,10 @@ func (a *Agent) keep(ctx context.Context, app deploy.App, spec events.Spec, name
 	if len(have) >= max(1, c.InstanceCount) {
 		return have, nil
 	}
-	image := a.image(app.ID, name, s.Target)
+	image, err := a.image(app.ID, name, s.Target)
+	if err != nil {
+		return have, err
+	}
 	if there, err := a.Engine.Has(ctx, image.Digest); err != nil {
 		return have, err
 	} else if !there {

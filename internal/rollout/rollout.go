@@ -106,7 +106,10 @@ func (a *Agent) roll(ctx context.Context, app deploy.App, d *deploy.Deployment, 
 // fetch makes a component's image available on the engine. An image that is there costs no call to anything else.
 func (a *Agent) fetch(ctx context.Context, app deploy.App, d *deploy.Deployment, name string, log io.Writer, clock *stopwatch) error {
 	part := d.Parts[name]
-	image := a.image(app.ID, name, part.Target)
+	image, err := a.image(app.ID, name, part.Target)
+	if err != nil {
+		return &stopped{component: name, step: "pull", reason: err.Error()}
+	}
 	clock.lap("")
 	from := "engine"
 	have, err := a.Engine.Has(ctx, image.Digest)
@@ -162,9 +165,13 @@ func (a *Agent) start(ctx context.Context, app deploy.App, spec events.Spec, c e
 	if err != nil {
 		return nil, &stopped{component: c.Name, step: "start", reason: err.Error()}
 	}
+	image, err := a.image(app.ID, c.Name, t)
+	if err != nil {
+		return nil, &stopped{component: c.Name, step: "start", reason: err.Error()}
+	}
 	r := engine.Rollout{
 		App: app.ID, AppName: app.Name, Component: c.Name, Deployment: deployment, Generation: generation,
-		Image: a.image(app.ID, c.Name, t), Command: c.RunCommand, Env: env, Count: max(1, c.InstanceCount),
+		Image: image, Command: c.RunCommand, Env: env, Count: max(1, c.InstanceCount),
 	}
 	if spec.IsService(c.Name) {
 		r.Port = port(c)

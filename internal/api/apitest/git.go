@@ -29,7 +29,7 @@ func (g *Git) Set(name string, kind events.RefKind, c events.Commit) {
 		ref = ""
 	}
 	t := events.Target{Revision: events.Revision{Ref: ref, Commit: c}}
-	for _, n := range []string{name, string(ref)} {
+	for _, n := range []string{name, string(kind) + ":" + name} {
 		g.Refs[n], g.kinds[n] = t, kind
 	}
 }

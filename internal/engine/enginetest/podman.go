@@ -8,6 +8,7 @@
 //   - bridge networks, isolation between them (option isolate=true) and names by aardvark-dns work, on the host and in a
 //     network namespace. netavark's files are in /run/containers/networks whatever --root says, and locks are in
 //     /dev/shm/libpod_lock unless lock_type is file: two Podmans share them, so tests run in namespaces (see Main).
+//   - netavark 1.4.0 turns isolation off for all networks when the last container leaves one of them; engine mends that.
 //   - Podman chooses subnets from 10.89.0.0/24 on; each Podman here chooses from a 10.x.0.0/16 of its own.
 //   - a container needs explicit ulimits no higher than ours, or it does not start; so does a RUN step.
 //   - the line "failed to connect to syslog" on standard error is conmon's, where /dev/log is missing. It is harmless.
@@ -30,7 +31,8 @@ import (
 )
 
 // Podman starts a Podman service with storage of its own and returns its address for engine.Options.Host. It ends with
-// the test, with all its containers, networks and mounts. Packages that use it should have a TestMain that calls Main.
+// the test, with all its containers, networks and mounts. Packages that use it should have a TestMain that calls Main:
+// without, two Podmans at a time get into each other's networks.
 func Podman(t testing.TB) (host string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "podman-")
@@ -123,6 +125,7 @@ func (s *Server) Stop() error {
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait() // by our signal
+	errs = append(errs, s.buryMonitors())
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	errs = append(errs, err)
 	for line := range strings.Lines(string(mounts)) {
@@ -134,4 +137,24 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("stop podman: %w\n%s", err, s.said)
 	}
 	return nil
+}
+
+// buryMonitors waits for the processes that watch containers: they end a moment after their container is removed, and
+// write to dir until then.
+func (s *Server) buryMonitors() error {
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		left := 0
+		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range files {
+			if b, err := os.ReadFile(file); err == nil && bytes.Contains(b, []byte(s.dir+"/root")) {
+				left++
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if time.Since(begin) > 10*time.Second {
+			return fmt.Errorf("%d processes of this Podman do not end", left)
+		}
+	}
 }
