@@ -60,7 +60,11 @@ func TestBuild(t *testing.T) {
 		t.Errorf("--no-cache made %d builds, and its log is:\n%s", s.count("shop", "BuildStarted"), log)
 	}
 
-	r.write("Dockerfile", "FROM busybox\nCOPY answer /\nRUN echo about to fail && cat /answer && exit 7\n")
+	r.write("Dockerfile", "FROM busybox\n")
+	r.commit("no such stage")
+	r.push()
+	s.fails("shop", "build", "no stage called live", "build_target")
+	r.write("Dockerfile", "FROM busybox AS live\nCOPY answer /\nRUN echo about to fail && cat /answer && exit 7\n")
 	r.commit("fails")
 	r.push()
 	d := s.fails("shop", "build", "Dockerfile:3", "RUN echo about to fail", "7")
