@@ -15,6 +15,9 @@ var atStep = regexp.MustCompile(`(?s)building at STEP "(.*?)": (.*)$`)
 // notAllowed is what the proxy's refusal looks like on the other side.
 const notAllowed = "not allowed by ruleset"
 
+// noTarget is how buildah says that there is no stage of the name that was asked for.
+var noTarget = regexp.MustCompile(`the target "(.*?)" was not found`)
+
 // buildFailure turns buildah's error into a reason: which line of which file, and what to do.
 func buildFailure(file dockerfile, err error) *Failure {
 	text := err.Error()
@@ -29,6 +32,9 @@ func buildFailure(file dockerfile, err error) *Failure {
 	if strings.Contains(text, notAllowed) {
 		return fail(stepBuild, fmt.Sprintf("%s: a base image is in a registry that is not at a public address: allow its network with --source-allow. %s",
 			file.name, text), false)
+	}
+	if m := noTarget.FindStringSubmatch(text); m != nil {
+		return fail(stepBuild, fmt.Sprintf("%s has no stage called %s: correct build_target, or name a stage so (FROM … AS %s)", file.name, clip(m[1]), clip(m[1])), false)
 	}
 	if unreachable(err) {
 		return fail(stepBuild, fmt.Sprintf("%s: a base image cannot be fetched: %s. Check that its registry can be reached", file.name, text), true)

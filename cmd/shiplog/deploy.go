@@ -57,6 +57,11 @@ func (c *cli) finish(cmd *cobra.Command, app string, raw json.RawMessage, wait b
 		}
 		d, failure = ended, err
 	}
+	for _, part := range d.Components {
+		if part.BuildSkipped {
+			say(cmd, "%s: build skipped, its image was built from commit %s before; shiplog deploy %s --force builds it again", cleanLine(part.Name), part.Commit.Short(), app)
+		}
+	}
 	if err := c.show(cmd, d.raw, func(w io.Writer) {
 		paint := green
 		if failure != nil {

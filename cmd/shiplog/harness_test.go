@@ -66,12 +66,19 @@ type site struct {
 	engine  string // socket of the container engine
 	cmd     *exec.Cmd
 	log     *os.File
+	seen    map[string]bool // deployments whose failure was looked at
 }
 
 // start runs a service; args are added to its flags. It ends with the test, and so do its ingress and its containers.
 func start(t *testing.T, args ...string) *site {
 	t.Helper()
-	s := prepare(t, args...)
+	return startIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+// startIn is start with a data directory that the test chose.
+func startIn(t *testing.T, dir string, args ...string) *site {
+	t.Helper()
+	s := prepareIn(t, dir, args...)
 	s.up()
 	return s
 }
@@ -79,10 +86,15 @@ func start(t *testing.T, args ...string) *site {
 // prepare is start without the first start.
 func prepare(t *testing.T, args ...string) *site {
 	t.Helper()
+	return prepareIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+func prepareIn(t *testing.T, dir string, args ...string) *site {
+	t.Helper()
 	if err := build(); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	s := &site{t: t, dir: dir}
 	listen := freePort(t)
 	s.url, s.ingress, s.engine = "http://"+listen, freePort(t), enginetest.Podman(t)
 	s.args = append([]string{

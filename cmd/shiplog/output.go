@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // show writes an answer to stdout: as data with -o json, else as human writes it.
@@ -139,8 +140,8 @@ func terminal(stream any) bool {
 	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS) // /dev/null is a character device too, and nobody types there
+	return err == nil
 }
 
 // color paints text on a terminal, unless NO_COLOR is set.

@@ -299,7 +299,7 @@ func (s *service) openReactor(context.Context) error {
 	}
 	s.reactor = reactor.New(reactor.Options{
 		Desk: s.handler, Log: s.events, Apps: s.known, Slog: s.log,
-		Pools: map[deploy.ActionKind]int{deploy.ActBuild: s.config.Builds, deploy.ActHold: 16, deploy.ActJudge: 8},
+		Pools: map[deploy.ActionKind]int{deploy.ActBuild: s.config.Builds, deploy.ActHold: 16, deploy.ActJudge: 64},
 		Hands: map[deploy.ActionKind]reactor.Hand{
 			deploy.ActJudge: func(ctx context.Context, app deploy.App, a deploy.Action) error {
 				return s.watch.Judge(ctx, app.ID, a.Push)

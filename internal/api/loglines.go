@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -13,8 +14,9 @@ import (
 // maxLine bounds a line with its break: readers use buffers of 64 KiB.
 const maxLine = 64<<10 - 1
 
-// logLine is "<component> <timestamp> <message>" and a line break.
+// logLine is "<component> <timestamp> <message>" and a line break. What is of no component alone is the rollout's.
 func logLine(component string, at time.Time, text string) string {
+	component = cmp.Or(component, "rollout")
 	line := component + " " + at.UTC().Format("2006-01-02T15:04:05.000000Z") + " " + text
 	return line[:min(len(line), maxLine-1)] + "\n"
 }
@@ -98,7 +100,10 @@ func (s *server) logged(ctx context.Context, req logRequest) ([]string, *deploy.
 	if err != nil {
 		return nil, nil, err
 	}
-	if req.component != "" {
+	switch {
+	case req.kind == logs.Deploy:
+		return []string{""}, d, nil // components roll out together, and have one log
+	case req.component != "":
 		return []string{req.component}, d, nil
 	}
 	var names []string

@@ -111,7 +111,7 @@ func newestOf(a deploy.App, kind logs.Kind) (newest *deploy.Deployment) {
 
 func reached(d *deploy.Deployment, kind logs.Kind) bool {
 	if kind == logs.Deploy {
-		return !d.Rolling.IsZero()
+		return !d.Rolling.IsZero() || imagesKnown(d)
 	}
 	for _, p := range d.Parts {
 		if p.Ready || !p.Started.IsZero() {
@@ -119,6 +119,16 @@ func reached(d *deploy.Deployment, kind logs.Kind) bool {
 		}
 	}
 	return false
+}
+
+// imagesKnown reports whether a rollout may have begun to fetch images, which it does before anything is started.
+func imagesKnown(d *deploy.Deployment) bool {
+	for _, p := range d.Parts {
+		if !p.Ready {
+			return false
+		}
+	}
+	return len(d.Parts) > 0
 }
 
 func (s *server) logURL(mode string, req logRequest) string {

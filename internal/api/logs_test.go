@@ -206,3 +206,22 @@ func FuzzLogURL(f *testing.F) {
 		}
 	})
 }
+
+// A rollout has one log, which is there from the moment that its images are fetched.
+func TestRolloutLog(t *testing.T) {
+	d := newDesk(t)
+	app, path := d.create(webGo)
+	id := app.PendingDeployment.ID
+	d.refused(400, "bad_request", "GET", path+"/logs?type=DEPLOY", nil) // it is built first
+	d.Build(app.ID, id, "web")
+	d.write(logs.Stream{App: app.ID, Deployment: id, Kind: logs.Deploy}, "web: pulling 0123456")
+	for _, query := range []string{"", "&component_name=web", "&tail_lines=1"} {
+		var u struct {
+			HistoricURLs []string `json:"historic_urls"`
+		}
+		d.do("GET", path+"/logs?type=DEPLOY"+query, nil, &u)
+		if _, text := d.fetch(u.HistoricURLs[0]); !strings.HasPrefix(text, "rollout ") || !strings.HasSuffix(text, " web: pulling 0123456\n") {
+			t.Errorf("%s: %q", query, text)
+		}
+	}
+}

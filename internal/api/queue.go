@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -10,13 +11,14 @@ import (
 	"shiplog/internal/deploy"
 )
 
-// queued is a deployment that is not over.
+// queued is a deployment that is not over, or a push whose ref was not resolved yet.
 type queued struct {
 	Position   int             `json:"position"` // from 1
 	AppID      events.ID       `json:"app_id"`
 	App        string          `json:"app"`
-	Deployment events.ID       `json:"deployment_id"`
-	Phase      deploy.Phase    `json:"phase"`
+	Deployment events.ID       `json:"deployment_id,omitempty"` // empty for a push
+	Push       string          `json:"push_id,omitempty"`       // empty for a deployment
+	Phase      deploy.Phase    `json:"phase,omitempty"`
 	Cause      string          `json:"cause"`
 	By         events.Actor    `json:"by"`
 	Since      time.Time       `json:"since"`     // its phase began
@@ -47,7 +49,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 			}
 			return 1
 		}
-		return cmp.Or(x.Requested.Compare(y.Requested), cmp.Compare(x.Deployment, y.Deployment))
+		return cmp.Or(x.Requested.Compare(y.Requested), cmp.Compare(x.Deployment, y.Deployment), cmp.Compare(x.Push, y.Push))
 	})
 	for i := range list {
 		list[i].Position = i + 1
@@ -74,6 +76,12 @@ func queueOf(a deploy.App) []queued {
 			q.WaitsFor = "its rollout"
 		}
 		list = append(list, q)
+	}
+	for id, p := range a.Pending { // for a moment; for as long as its git server does not answer
+		list = append(list, queued{
+			AppID: a.ID, App: a.Name, Push: id, Cause: fmt.Sprintf("push of %s to %s", cmp.Or(p.After.Short(), "nothing"), p.Ref.Short()),
+			By: p.Actor, Since: p.At, Requested: p.At, WaitsFor: "its git server",
+		})
 	}
 	return list
 }

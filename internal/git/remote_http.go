@@ -29,6 +29,7 @@ const (
 	maxAnswer   = 16 << 20    // bytes of the answer to a push, which is held back
 	idle        = time.Minute // without a byte of a request's body
 	afterPush   = time.Minute // for AfterPush
+	probe       = 4           // bytes of "0000": git asks so whether it may push, before it sends more than 1 MiB in chunks
 	realm       = "Basic realm=\"shiplog: any user name, a token as the password\", charset=\"UTF-8\""
 	plainText   = "text/plain; charset=utf-8"
 )
@@ -129,7 +130,7 @@ func (r *Remote) serve(w http.ResponseWriter, req *http.Request, q request, acto
 		return
 	}
 	defer body.Close()
-	if q.service == uploadPack {
+	if q.service == uploadPack || length == probe {
 		r.backend(w, req, q, actor, body, length)
 		return
 	}

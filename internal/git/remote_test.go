@@ -1,10 +1,12 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -134,6 +136,33 @@ func TestPushOf50MiB(t *testing.T) {
 	r.commit("bigger", string(big[:2<<20]))
 	if out, err := r.try("push", "origin", "main"); err == nil || !strings.Contains(out, "413") {
 		t.Errorf("over the cap: %v: %s", err, out)
+	}
+}
+
+// Before a push of more than 1 MiB git asks with an empty one whether it may. That is no push: nothing is recorded of it, and
+// git's empty answer to it is nothing to wonder about.
+func TestPushWithAProbe(t *testing.T) {
+	r := openRemote(t)
+	var said bytes.Buffer
+	r.Slog = slog.New(slog.NewTextHandler(&said, nil))
+	big := make([]byte, 2<<20)
+	_, _ = rand.Read(big)
+	r.commit("big", string(big))
+	if out, err := r.try("push", "-q", "origin", "main"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if len(r.calls) != 1 || said.Len() > 0 {
+		t.Errorf("AfterPush was called %d times, and the log says %q", len(r.calls), said.String())
+	}
+}
+
+// A client that asked for no report gets none; when its push is not recorded it hears so all the same.
+func TestReportThatNobodyAskedFor(t *testing.T) {
+	if out, err := report(nil, "recorded", nil); err != nil || len(out) != 0 {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := report(nil, "", errors.New("the log is down")); err == nil {
+		t.Errorf("a failure is lost: %q", out)
 	}
 }
 

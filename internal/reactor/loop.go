@@ -130,18 +130,22 @@ func (l *loop) consider(ctx context.Context, state deploy.App, a deploy.Action) 
 	return 0
 }
 
-// busy reports whether another action that touches the app's instances is under way, wanted or on its way out: two of
-// them at once would fight.
+// maxJudges is how many pushes of one app are judged at once, so that an app whose git server hangs leaves places for others.
+const maxJudges = 4
+
+// busy reports whether an action has to wait for others of its app. Of those that touch the app's instances one is under
+// way, wanted or on its way out: two of them at once would fight.
 func (l *loop) busy(kind deploy.ActionKind) bool {
-	if !touchesInstances(kind) {
-		return false
-	}
+	judges := 0
 	for id := range l.running {
-		if touchesInstances(id.Kind) {
+		if touchesInstances(kind) && touchesInstances(id.Kind) {
 			return true
 		}
+		if id.Kind == deploy.ActJudge {
+			judges++
+		}
 	}
-	return false
+	return kind == deploy.ActJudge && judges >= maxJudges
 }
 
 func touchesInstances(k deploy.ActionKind) bool { return k == deploy.ActHold || k == deploy.ActRollout }

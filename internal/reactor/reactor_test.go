@@ -256,3 +256,29 @@ func TestStopWaitsForItsHands(t *testing.T) {
 		t.Error("the reactor ended before its build did")
 	}
 }
+
+// An app whose git server hangs leaves places for the pushes of others.
+func TestJudgesOfOneAppAreBounded(t *testing.T) {
+	s := open(t)
+	var under, most atomic.Int64
+	s.hands[deploy.ActJudge] = func(ctx context.Context, _ deploy.App, _ deploy.Action) error {
+		n := under.Add(1)
+		defer under.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		select { // hangs a while
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		return errors.New("the git server hangs")
+	}
+	for _, digit := range strings.Split("123456789abc", "") {
+		s.push(digit)
+	}
+	stop := s.run()
+	defer stop()
+	time.Sleep(300 * time.Millisecond)
+	if n := most.Load(); n < 2 || n > 4 {
+		t.Errorf("%d judged at once, want at most 4", n)
+	}
+}
