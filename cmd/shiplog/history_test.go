@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,9 +128,10 @@ func of[E events.Event](l *logged, app events.ID) (list []E) {
 	return list
 }
 
-// sound checks what must hold of every history, whatever happened to the service that wrote it.
-func (l *logged) sound(t *testing.T) {
-	t.Helper()
+// wrong lists what must not be in any history, whatever happened to the service that wrote it: a delivery recorded or
+// deployed twice, a generation that does not rise by one, a release out of row.
+func (l *logged) wrong() (found []string) {
+	add := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	type key struct {
 		app events.ID
 		id  string
@@ -140,16 +143,16 @@ func (l *logged) sound(t *testing.T) {
 		switch x := e.Event.(type) {
 		case events.PushReceived:
 			if pushes[key{app, x.PushID()}]++; pushes[key{app, x.PushID()}] > 1 {
-				t.Errorf("the delivery %s is in the log twice", x.PushID())
+				add("the delivery %s is in the log twice", x.PushID())
 			}
 		case events.DeploymentRequested:
 			if x.Push != "" {
 				if requested[key{app, x.Push}]++; requested[key{app, x.Push}] > 1 {
-					t.Errorf("the push %s led to two deployments", x.Push)
+					add("the push %s led to two deployments", x.Push)
 				}
 			}
 			if x.Generation != generations[app]+1 {
-				t.Errorf("event %s: generation %d follows generation %d", e.Position, x.Generation, generations[app])
+				add("event %s: generation %d follows generation %d", e.Position, x.Generation, generations[app])
 			}
 			generations[app] = x.Generation
 		}
@@ -157,8 +160,81 @@ func (l *logged) sound(t *testing.T) {
 	for id, a := range l.apps {
 		for i, r := range a.Releases {
 			if r.Number != i+1 {
-				t.Errorf("app %s: release %d has the number %d", id, i+1, r.Number)
+				add("app %s: release %d has the number %d", id, i+1, r.Number)
 			}
 		}
+	}
+	return found
+}
+
+// sound fails the test for each of these.
+func (l *logged) sound(t *testing.T) {
+	t.Helper()
+	for _, w := range l.wrong() {
+		t.Error(w)
+	}
+}
+
+// What checks a history must find what is wrong with one.
+func TestWhatChecksAHistoryCanFail(t *testing.T) {
+	subject := events.AppSubject("8aaa78ae-7930-5251-8f86-9165667eec87")
+	app, _ := subject.App()
+	made := func(list ...events.Event) (all []events.Recorded) {
+		var prev events.Hash
+		for i, e := range list {
+			r, err := events.Seal(subject, prev, events.Draft{ID: events.NewID(), At: time.Now(), Actor: "token:admin", Cause: fmt.Sprint("c", i), Event: e})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Position = events.Position{Epoch: 1, Sequence: uint64(i + 1)}
+			all, prev = append(all, r), r.Hash
+		}
+		return all
+	}
+	commit := events.Commit(strings.Repeat("a", 40))
+	created := events.AppCreated{Name: "hello", Spec: events.Spec{Name: "hello"}}
+	push := events.PushReceived{Provider: "git", Delivery: "d1", Repository: "r", Ref: "refs/heads/main", After: commit}
+	asked := func(generation uint64, of string) events.Event {
+		return events.DeploymentRequested{Work: events.Work{Deployment: events.NewID(), Generation: generation}, Intent: events.IntentPush, Push: of}
+	}
+	good := made(created, push, asked(1, "d1#0"), asked(2, ""))
+	if err := contiguous(good); err != nil || len(fold(good).wrong()) > 0 {
+		t.Errorf("a good history: %v, %q", err, fold(good).wrong())
+	}
+	gap, swapped := append(slices.Clone(good[:1]), good[2:]...), slices.Clone(good)
+	swapped[2], swapped[3] = swapped[3], swapped[2]
+	swapped[2].Position, swapped[3].Position = good[2].Position, good[3].Position
+	for what, all := range map[string][]events.Recorded{"an event is missing": gap, "two are swapped": swapped} {
+		if contiguous(all) == nil {
+			t.Errorf("%s, and it was not found", what)
+		}
+	}
+	for what, all := range map[string][]events.Recorded{
+		"a push twice": made(created, push, push), "one push, two deployments": made(created, push, asked(1, "d1#0"), asked(2, "d1#0")),
+		"a generation twice": made(created, asked(1, ""), asked(1, "")),
+	} {
+		if len(fold(all).wrong()) == 0 {
+			t.Errorf("%s, and it was not found", what)
+		}
+	}
+	order := command{what: "pin", method: "POST", path: "/x", key: "k"}
+	for _, c := range []struct {
+		accepted []pushed
+		commands []command
+		want     int
+	}{
+		{[]pushed{{"refs/heads/main", string(commit)}}, nil, 0},
+		{[]pushed{{"refs/heads/side", string(commit)}}, nil, 1},
+		{[]pushed{{"refs/heads/main", strings.Repeat("b", 40)}}, nil, 1},
+		{nil, []command{order}, 1},
+	} {
+		tr := traffic{accepted: c.accepted, commands: c.commands}
+		if got, _ := tr.missing(fold(good), app); len(got) != c.want {
+			t.Errorf("accepted %v, acknowledged %v: found %q, want %d", c.accepted, c.commands, got, c.want)
+		}
+	}
+	tr := traffic{accepted: []pushed{{"refs/heads/main", string(commit)}}}
+	if got, _ := tr.missing(fold(made(created, push, push)), app); len(got) != 1 {
+		t.Errorf("an accepted push that is in the log twice: found %q", got)
 	}
 }

@@ -200,44 +200,49 @@ func (s *site) give(c command, body any) (status int, err error) {
 	return res.StatusCode, nil
 }
 
-// recorded checks that everything that was acknowledged is in the log, once: each accepted ref of a push as a received
-// push of exactly that commit to exactly that ref, each command as the one event that it makes.
-func (t *traffic) recorded(test *testing.T, l *logged) {
-	test.Helper()
-	a := l.app(test, t.app)
-	received, caused := map[pushed]int{}, map[string]map[string]int{}
+// missing lists what was acknowledged and is not in the log exactly once: each accepted ref of a push has to be there as a
+// received push of exactly that commit to exactly that ref, also when a later push overtook it before it was judged; each
+// command as the one event that it makes. unanswered counts the refs of pushes that nobody was told of and that were
+// recorded all the same; none of them may be there twice.
+func (t *traffic) missing(l *logged, app events.ID) (found []string, unanswered int) {
+	received, caused := map[pushed]int{}, map[[2]string]int{}
 	for _, e := range l.events {
-		if app, _ := e.Subject.App(); app != a.ID {
+		if of, _ := e.Subject.App(); of != app {
 			continue
 		}
 		if p, ok := e.Event.(events.PushReceived); ok {
 			received[pushed{string(p.Ref), string(p.After)}]++
 		}
-		if caused[e.Cause] == nil {
-			caused[e.Cause] = map[string]int{}
-		}
-		caused[e.Cause][e.Type]++
+		caused[[2]string{e.Cause, e.Type}]++
 	}
 	wanted := map[pushed]bool{}
 	for _, p := range t.accepted {
 		if wanted[p] = true; received[p] != 1 {
-			test.Errorf("the push of %s to %s was accepted and is in the log %d times", p.commit, p.ref, received[p])
+			found = append(found, fmt.Sprintf("the push of %s to %s was accepted and is in the log %d times", p.commit, p.ref, received[p]))
 		}
 	}
-	unanswered := 0
 	for p, n := range received {
 		if !wanted[p] {
-			unanswered++
-			if n > 1 {
-				test.Errorf("the unanswered push of %s to %s is in the log %d times", p.commit, p.ref, n)
+			if unanswered++; n > 1 {
+				found = append(found, fmt.Sprintf("the unanswered push of %s to %s is in the log %d times", p.commit, p.ref, n))
 			}
 		}
 	}
 	types := map[string]string{"pin": "Pinned", "unpin": "Unpinned", "restart": "DeploymentRequested"}
 	for _, c := range t.commands {
-		if n := caused[c.cause()][types[c.what]]; n != 1 {
-			test.Errorf("the command %s %s was acknowledged and is in the log %d times", c.what, c.key, n)
+		if n := caused[[2]string{c.cause(), types[c.what]}]; n != 1 {
+			found = append(found, fmt.Sprintf("the command %s %s was acknowledged and is in the log %d times", c.what, c.key, n))
 		}
+	}
+	return found, unanswered
+}
+
+// recorded fails the test for each of these.
+func (t *traffic) recorded(test *testing.T, l *logged) {
+	test.Helper()
+	found, unanswered := t.missing(l, l.app(test, t.app).ID)
+	for _, f := range found {
+		test.Error(f)
 	}
 	test.Logf("traffic: %d refs accepted in pushes, %d pushes failed (%d refs of such were recorded all the same); %d commands acknowledged, %d refused, %d answers lost",
 		len(t.accepted), t.refused, unanswered, len(t.commands), t.no, t.lost.Load())
