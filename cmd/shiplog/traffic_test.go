@@ -114,7 +114,7 @@ func (t *traffic) pushes(r *repo, random *rand.Rand) {
 		for _, ref := range refs {
 			args = append(args, "+HEAD:"+ref)
 		}
-		if out, err = r.tryGit(args...); err == nil {
+		if _, err = r.tryGit(args...); err == nil {
 			t.mu.Lock()
 			for _, ref := range refs {
 				t.accepted = append(t.accepted, pushed{ref, commit})
