@@ -254,5 +254,8 @@ func has(refs map[events.RefName]events.Commit) string {
 	if len(names) == 0 {
 		return " (it has no branches)"
 	}
+	if len(names) == 1 {
+		return " (it has the branch " + names[0] + ")"
+	}
 	return " (it has the branches " + strings.Join(names, ", ") + ")"
 }

@@ -88,10 +88,10 @@ func TestFullDisk(t *testing.T) {
 
 	disk.leave(24 << 20) // what is kept for rollback, pin and stop
 	time.Sleep(300 * time.Millisecond)
-	s.refuses("POST", "/v2/apps/"+s.id("shop")+"/deployments", "full", "room")
+	s.refuses("POST", "/v2/apps/"+s.id("shop")+"/deployments", "full", s.dir, "make room", "rollback, pin and stop")
 	s.shiplog("pin", "shop", "v1", "--reason", "works on a nearly full disk")
 	s.shiplog("unpin", "shop", "--keep")
-	if out, err := r.tryGit("push", "shiplog", "HEAD:refs/heads/main"); err == nil || !strings.Contains(out, "full") {
+	if out, err := r.tryGit("push", "shiplog", "HEAD:refs/heads/main"); err == nil || !strings.Contains(out, "nothing can be pushed now: the log is full") {
 		t.Errorf("a push to a nearly full disk (%v): %s", err, out)
 	} else {
 		t.Log(out)
@@ -99,7 +99,7 @@ func TestFullDisk(t *testing.T) {
 
 	disk.leave(0)
 	time.Sleep(300 * time.Millisecond)
-	s.refuses("POST", "/v2/apps/"+s.id("shop")+"/restart", "full", "room")
+	s.refuses("POST", "/v2/apps/"+s.id("shop")+"/restart", "full", s.dir, "make room")
 	if out, err := r.tryGit("push", "shiplog", "HEAD:refs/heads/main"); err == nil {
 		t.Errorf("a push to a full disk succeeds: %s", out)
 	} else {

@@ -26,7 +26,12 @@ func (s *service) openGit(context.Context) error {
 	s.remote, err = git.OpenRemote(s.path("git"), git.RemoteOptions{
 		Authenticate: func(_, token string) (events.Actor, bool) { return known(token) },
 		Missing:      func(ctx context.Context, name string) error { return s.watch.CompareAll(ctx, name) },
-		BeforePush:   func(ctx context.Context, name string) error { return s.watch.CompareAll(ctx, name) },
+		BeforePush: func(ctx context.Context, name string) error {
+			if err := s.watch.CompareAll(ctx, name); err != nil {
+				return err
+			}
+			return s.events.Room(ctx) // what is stored first and then not recorded takes the room that is missing
+		},
 		AfterPush: func(ctx context.Context, name string, actor events.Actor) (string, error) {
 			return s.watch.Pushed(ctx, name, actor)
 		},

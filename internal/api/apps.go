@@ -40,7 +40,7 @@ func (s *server) createApp(w http.ResponseWriter, r *http.Request) error {
 		return invalid("an app cannot be called %s: the API uses that word", sp.Name)
 	}
 	if id, taken := s.History.AppByName(sp.Name); taken && id != app {
-		return conflict("an app named %s exists already", sp.Name)
+		return conflict("an app named %s exists already: choose another name, or change that one with shiplog apps update %s", sp.Name, sp.Name)
 	}
 	if sp, err = s.seal(app, sp); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"shiplog/events"
 	"shiplog/internal/deploy"
@@ -82,12 +83,21 @@ func classify(err error) *failure {
 	case errors.Is(err, events.ErrTooLarge):
 		return &failure{http.StatusUnprocessableEntity, "unprocessable_entity", err.Error()}
 	case errors.Is(err, events.ErrFull):
-		return &failure{http.StatusServiceUnavailable, "service_unavailable", "the log is full: make room on the disk, or raise its limit; rollback, pin and stop still work"}
+		return &failure{http.StatusServiceUnavailable, "service_unavailable", fullReason(err)}
 	case errors.Is(err, events.ErrUnavailable), errors.Is(err, events.ErrConflict),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &failure{http.StatusServiceUnavailable, "service_unavailable", "the log does not answer in time: try again"}
 	}
 	return &failure{http.StatusInternalServerError, "server_error", "an unexpected error; the service's log has it under this request id"}
+}
+
+// fullReason is what an append says of a log without room: which disk or limit it is, and what to do.
+func fullReason(err error) string {
+	text := err.Error()
+	if i := strings.Index(text, events.ErrFull.Error()); i > 0 {
+		text = text[i:]
+	}
+	return text
 }
 
 // fail writes an error as the contract has it.

@@ -36,7 +36,7 @@ func (s *server) deploymentOf(r *http.Request, a deploy.App) (*deploy.Deployment
 	arg := r.PathValue("dep")
 	id, err := events.ParseID(arg)
 	if err != nil {
-		return nil, notFound("%s is not the id of a deployment: list them with GET /v2/apps/%s/deployments", arg, a.ID)
+		return nil, notFound("%s is not the id of a deployment of %s: shiplog queue lists those under way, GET /v2/apps/%s/deployments all", arg, a.Name, a.ID)
 	}
 	return s.deployment(a, id)
 }
@@ -50,7 +50,7 @@ func (s *server) deployment(a deploy.App, id events.ID) (*deploy.Deployment, err
 		return nil, behind(err)
 	}
 	if !ok {
-		return nil, notFound("app %s has no deployment %s", a.Name, id)
+		return nil, notFound("app %s has no deployment %s: shiplog queue lists those under way, GET /v2/apps/%s/deployments all", a.Name, id, a.ID)
 	}
 	return &d, nil
 }

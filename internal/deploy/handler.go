@@ -65,7 +65,7 @@ func (h *Handler) Create(ctx context.Context, name string, o Order) (Result, err
 			return nil, err
 		}
 		if holder != "" && holder != app {
-			return nil, refuse(CodeConflict, "an app named %s exists already", name)
+			return nil, refuse(CodeConflict, "an app named %s exists already: choose another name, or change that one with shiplog apps update %s", name, name)
 		}
 		return h.name(o, app, subject, head, events.NameClaimed{App: app}), nil
 	})

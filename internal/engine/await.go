@@ -84,7 +84,7 @@ func (r *rolling) ended(ctx context.Context, i Instance, begin time.Time) error 
 	case !known:
 		un.Reason = "it exited"
 	case code == 126 || code == 127 || strings.Contains(un.Log, "failed to exec pid1"): // which is what Podman's init says
-		un.Step, un.Reason = "start", fmt.Sprintf("its command cannot be run (exit code %d); see its log", code)
+		un.Step, un.Reason = "start", fmt.Sprintf("its command cannot be run (exit code %d)%s", code, lastWords(un.Log))
 	case i.OOMKilled || code == 137:
 		un.Reason = fmt.Sprintf("it was killed, most likely for using more memory than its limit of %d MiB", r.memory()>>20)
 	case code == 0:
@@ -103,6 +103,15 @@ func (r *rolling) lastWords(ctx context.Context, id string) (text string) {
 		}
 	}
 	return text
+}
+
+// lastWords is the last line of an instance's log, which says what could not be run.
+func lastWords(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return ": " + clip(last)
+	}
+	return ""
 }
 
 // exitCode asks the engine's memory of events how an instance first ended after begin.

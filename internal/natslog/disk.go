@@ -48,7 +48,11 @@ func (s *Server) checkDisk(n int64, urgent bool) error {
 		return nil
 	}
 	if free := s.disk.available(s.opts.Dir); free-n < reserve {
-		return fmt.Errorf("%w: %d MiB are free on the disk of %s: free some", events.ErrFull, free>>20, s.opts.Dir)
+		kept := ", and the rest is kept for rollback, pin and stop"
+		if urgent {
+			kept = ""
+		}
+		return fmt.Errorf("%w: %d MiB are free on the disk of %s%s: make room there", events.ErrFull, free>>20, s.opts.Dir, kept)
 	}
 	return nil
 }

@@ -105,6 +105,10 @@ func (l *Log) checkRoom(ctx context.Context, n int64, urgent bool) error {
 	return l.room.check(n, urgent)
 }
 
+// Room reports whether other than urgent events are taken now: [events.ErrFull], [events.ErrUnavailable] or nil. It is for
+// those who would take something in before they record it.
+func (l *Log) Room(ctx context.Context) error { return l.checkRoom(ctx, 64<<10, false) }
+
 // isFull reports whether n more bytes would not fit in the stream.
 func (l *Log) isFull(ctx context.Context, n int64) bool {
 	used, max, err := l.Usage(ctx)
