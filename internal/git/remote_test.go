@@ -404,6 +404,16 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// Before a large push git asks with an empty request whether it may. The empty answer to that is in order, and no warning.
+func TestReportOfAnEmptyQuestion(t *testing.T) {
+	if out, err := report(nil, "words", nil); err != nil || len(out) != 0 {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, err := report(nil, "words", errors.New("no")); err == nil {
+		t.Error("a failure was passed over: there are no refs in the answer to refuse")
+	}
+}
+
 func FuzzReport(f *testing.F) {
 	f.Add([]byte("0030\x01000eunpack ok\n0019ok refs/heads/main\n00000000"), true)
 	f.Add([]byte("000eunpack ok\n0019ok refs/heads/main\n0000"), true)

@@ -13,6 +13,9 @@ const maxWords = 900
 // report rewrites git's answer to a push: words are added as lines from the remote, and when recording it failed every
 // ref that git accepted is reported as refused, for that reason. An answer without side band has no room for words.
 func report(body []byte, words string, failed error) ([]byte, error) {
+	if len(body) == 0 && failed == nil {
+		return body, nil // with an empty request git asks whether it may push at all
+	}
 	packets, err := splitPackets(body)
 	if err != nil {
 		return nil, err
