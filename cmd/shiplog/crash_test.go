@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,9 +82,12 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	s := start(t, "--registry-mirror", "docker.io="+mirror(t))
 	s.quick("hello")
 	r := s.clone("hello")
-	r.building("push 0", "0.4")
-	r.push()
-	s.answers("hello", "push 0")
+	for _, answer := range []string{"first", "push 0"} {
+		r.building(answer, "0.4")
+		r.push()
+		s.answers("hello", answer)
+		s.settled("hello")
+	}
 	ingress := s.ingressPID()
 
 	began := time.Now()
@@ -351,6 +355,54 @@ func TestStopUnderLoad(t *testing.T) {
 	if started != 2 || finished != 1 {
 		t.Errorf("the build that the stop met was started %d times and finished %d times, want 2 and 1", started, finished)
 	}
+}
+
+// An orderly stop does not wait for a container engine that hangs: what it was asked for is taken up by the next start.
+func TestStopWhileTheEngineHangs(t *testing.T) {
+	s := start(t)
+	s.quick("hello")
+	r := s.clone("hello")
+	r.hello("one")
+	r.push()
+	s.answers("hello", "one")
+	s.settled("hello")
+	var engine int
+	for _, p := range s.processes() {
+		if strings.HasPrefix(p.command, "podman ") && strings.Contains(p.command, " system service ") {
+			engine = p.pid
+		}
+	}
+	if engine == 0 {
+		t.Fatal("the engine's process was not found")
+	}
+	resume := func() { _ = syscall.Kill(engine, syscall.SIGCONT) }
+	t.Cleanup(resume)
+	load := s.load("hello")
+	r.hello("two")
+	r.write("Dockerfile", "FROM scratch\nCOPY hello answer /\nENV START_AFTER=20s\nENTRYPOINT [\"/hello\"]\n")
+	r.commit("slow to start")
+	r.push()
+	s.eventually("the new instance is waited for", 60*time.Second, func() error {
+		if list := s.containers("hello"); len(list) != 2 || list[0].State != "running" || list[1].State != "running" {
+			return fmt.Errorf("there are %v", list)
+		}
+		return nil
+	})
+	if err := syscall.Kill(engine, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	took := s.down()
+	t.Logf("stopped in %v", took)
+	if took > 10*time.Second {
+		t.Errorf("stopping took %v, want at most 10 s", took)
+	}
+	resume()
+	s.up()
+	s.answers("hello", "two")
+	s.settled("hello")
+	s.converges("hello", time.Now())
+	load.check(500)
+	s.nothingLeft("hello")
 }
 
 // follows reports whether all that is left is the follower of a log, which is a client.
