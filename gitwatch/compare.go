@@ -178,17 +178,17 @@ func (w *Watch) compare(ctx context.Context, app events.ID, url, name string, ac
 
 // differences lists the refs that are elsewhere than the log knows, at most maxChanges: those that components follow first.
 func differences(a deploy.App, url string, refs map[events.RefName]events.Commit) []events.PushReceived {
-	known := knownRefs(a, url)
+	recorded := recordedRefs(a, url)
 	var out []events.PushReceived
 	add := func(ref events.RefName) {
-		if known[ref] != refs[ref] {
-			out = append(out, events.PushReceived{Provider: "git", Repository: url, Ref: ref, Before: known[ref], After: refs[ref]})
+		if recorded[ref] != refs[ref] {
+			out = append(out, events.PushReceived{Provider: "git", Repository: url, Ref: ref, Before: recorded[ref], After: refs[ref]})
 		}
 	}
 	for ref := range refs {
 		add(ref)
 	}
-	for ref := range known {
+	for ref := range recorded {
 		if _, there := refs[ref]; !there {
 			add(ref)
 		}
@@ -203,6 +203,18 @@ func differences(a deploy.App, url string, refs map[events.RefName]events.Commit
 		return cmp.Compare(x.Ref, y.Ref)
 	})
 	return out[:min(len(out), maxChanges)]
+}
+
+// recordedRefs is where the pushes in the log put a built-in repository's refs. What a verdict or a person's deploy has
+// seen of a ref does not count: it may have seen a push that is stored and not recorded yet.
+func recordedRefs(a deploy.App, url string) map[events.RefName]events.Commit {
+	recorded := map[events.RefName]events.Commit{}
+	for key, commit := range a.Received {
+		if ref, ok := strings.CutPrefix(key, deploy.SeenKey(url, "")); ok {
+			recorded[events.RefName(ref)] = commit
+		}
+	}
+	return recorded
 }
 
 // knownRefs is where the log knows a repository's refs to be: by the newest push that waits for its verdict, else by the

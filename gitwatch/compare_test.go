@@ -54,6 +54,51 @@ func TestAPushIsInTheLogBeforeGitSaysDone(t *testing.T) {
 	}
 }
 
+// Between git's storing a push and its record, the verdict on an earlier push, or a person's deploy, may see the new
+// commit already. The push is recorded all the same: it was accepted, so it is in the history.
+func TestAPushThatWasSeenBeforeItIsRecorded(t *testing.T) {
+	for what, see := range map[string]func(s *shop, app events.ID){
+		"judged": func(s *shop, app events.ID) { s.judgeAll(app) },
+		"deployed": func(s *shop, app events.ID) {
+			a := s.state(app)
+			newest, err := s.Newest(t.Context(), a, a.Spec, a.Spec.Services[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.handler.Do(t.Context(), app, deploy.Order{ID: "deploy", Actor: "token:bob", At: s.now(), Command: deploy.Deploy{
+				Targets: map[string]events.Target{"web0": newest},
+			}}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		s := open(t)
+		app := s.app("hello", events.GitSource{Branch: "main", RepoCloneURL: s.url("hello")})
+		if err := s.Compare(t.Context(), app, events.Self); err != nil {
+			t.Fatal(err)
+		}
+		first := s.commit("a")
+		s.push("hello", "main")
+		second := s.commit("b")
+		s.git("push", "--quiet", s.Remote.Path("hello"), "main") // stored, and not recorded yet
+		see(s, app)
+		if _, err := s.Pushed(t.Context(), "hello", "token:ann"); err != nil {
+			t.Fatal(err)
+		}
+		got := s.pushes(app)
+		if len(got) != 2 || got[0].After != first || got[1].Before != first || got[1].After != second || got[1].Pusher != "token:ann" {
+			t.Errorf("%s: recorded %+v", what, got)
+		}
+		if err := s.Compare(t.Context(), app, events.Self); err != nil || len(s.pushes(app)) != 2 {
+			t.Errorf("%s: compared again: %v, %d pushes", what, err, len(s.pushes(app)))
+		}
+		s.judgeAll(app)
+		if w := s.state(app).Want["web0"].Revision.Commit; w != second {
+			t.Errorf("%s: wanted: %s", what, w)
+		}
+	}
+}
+
 func TestForcePushesTagsAndDeletions(t *testing.T) {
 	s := open(t)
 	app := s.app("hello", events.GitSource{Branch: "main", RepoCloneURL: s.url("hello")})

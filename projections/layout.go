@@ -17,7 +17,7 @@ import (
 //	events.v1       sequence -> the whole event (see codec.go)
 //	timeline.v1     app, block number -> the sequences of 128 events of the app, 8 bytes each; the last block is shorter
 //	heads.v1        subject -> sequence, hash and id of its last event
-//	folds.v1        app -> the state folded up to some event at or before the checkpoint (JSON); the rest is replayed
+//	folds.v2        app -> the state folded up to some event at or before the checkpoint (JSON); the rest is replayed
 //	deployments.v1  app, ordinal from 0 in the order of asking -> deployment (JSON)
 //	deploymentids.v1 app, deployment -> ordinal
 //	pushes.v1       app, ordinal from 0 -> sequence of PushReceived, sequence of PushJudged or 0
@@ -50,7 +50,7 @@ const (
 )
 
 var bucketNames = [tables]string{
-	"events.v1", "timeline.v1", "heads.v1", "folds.v1", "deployments.v1", "deploymentids.v1", "pushes.v1", "pushids.v1",
+	"events.v1", "timeline.v1", "heads.v1", "folds.v2", "deployments.v1", "deploymentids.v1", "pushes.v1", "pushids.v1",
 	"deliveries.v1", "moments.v1",
 }
 

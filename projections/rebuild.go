@@ -1,7 +1,9 @@
 package projections
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,8 +17,10 @@ type Rebuilt struct {
 	At     events.Position // up to where
 	Events uint64
 	Took   time.Duration
+	// Compared tells whether there was a whole projection to compare with: not when it was missing, damaged or of another log.
+	Compared bool
 	// Differs says what the projection that was there had otherwise than the one replayed from the log; "" when the two
-	// were equal, record by record, or there was none to compare.
+	// were equal, record by record and fold by fold, or there was none to compare.
 	Differs string
 }
 
@@ -102,7 +106,7 @@ func (s *Store) replace(ctx context.Context, log events.Log, old *file) (r Rebui
 		if err := s.replay(ctx, log, fresh, old.state.At); err != nil {
 			return r, err
 		}
-		r.Differs = difference(old.state, fresh.state)
+		r.Compared, r.Differs = true, difference(old, fresh)
 	}
 	if err := errors.Join(fresh.save(), guard(fresh.db.Sync)); err != nil {
 		return r, err
@@ -160,12 +164,26 @@ func (s *Store) replay(ctx context.Context, log events.Log, f *file, to events.P
 	return nil
 }
 
-// difference says in which tables two files of one checkpoint differ. Folds may be stored at different times.
-func difference(a, b state) string {
+// difference says what two files of one checkpoint have otherwise. Folds may be stored at different times, so they are
+// compared as they are at the checkpoint.
+func difference(old, fresh *file) string {
+	a, b := old.state, fresh.state
 	for t := range tables {
 		if t != foldsTable && a.Seals[t] != b.Seals[t] {
 			return fmt.Sprintf("%s held %d records with sum %x, the log gives %d with %x",
 				t, a.Seals[t].Count, a.Seals[t].Sum, b.Seals[t].Count, b.Seals[t].Sum)
+		}
+	}
+	if len(old.apps) != len(fresh.apps) {
+		return fmt.Sprintf("%s held %d apps, the log gives %d", foldsTable, len(old.apps), len(fresh.apps))
+	}
+	for id, app := range fresh.apps {
+		var had []byte
+		if was := old.apps[id]; was != nil {
+			had, _ = json.Marshal(was.state)
+		}
+		if gives, err := json.Marshal(app.state); err != nil || !bytes.Equal(had, gives) {
+			return fmt.Sprintf("%s held another state of app %s than the log gives", foldsTable, id)
 		}
 	}
 	return ""

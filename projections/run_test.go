@@ -184,8 +184,30 @@ func TestRebuildFinds(t *testing.T) {
 	if err != nil || !strings.Contains(r.Differs, "deployments.v1") {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if r, err = Rebuild(context.Background(), opts, newTape(all)); err != nil || r.Differs != "" {
+	if r, err = Rebuild(context.Background(), opts, newTape(all)); err != nil || r.Differs != "" || !r.Compared {
 		t.Fatalf("%+v, %v", r, err)
+	}
+	lying.Fold = func(a deploy.App, r events.Recorded) deploy.App { // a lie that no table but the folds has
+		a = deploy.Evolve(a, r)
+		a.Superseded = 77
+		return a
+	}
+	if r, err = Rebuild(context.Background(), lying, newTape(all)); err != nil || !strings.Contains(r.Differs, "folds.v2") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r, err = Rebuild(context.Background(), opts, newTape(all)); err != nil || !strings.Contains(r.Differs, "folds.v2") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for what, spoil := range map[string]func() error{
+		"damaged": func() error { return os.WriteFile(opts.Path, []byte("no projection"), 0o600) },
+		"missing": func() error { return os.Remove(opts.Path) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if r, err = Rebuild(context.Background(), opts, newTape(all)); err != nil || r.Compared || r.Differs != "" {
+			t.Fatalf("%s: %+v, %v", what, r, err)
+		}
 	}
 }
 

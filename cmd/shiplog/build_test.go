@@ -94,16 +94,6 @@ func TestBuild(t *testing.T) {
 	s.holdsNo(canary)
 }
 
-// dump is the projection's content.
-func (s *site) dump() string {
-	s.t.Helper()
-	b, err := s.fetch("GET", s.url+"/v2/projection/dump", nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(b)
-}
-
 // holdsNo fails when a text is in a file of the data directory, or in the service's own log.
 func (s *site) holdsNo(text string) {
 	s.t.Helper()
@@ -281,7 +271,7 @@ func TestCancel(t *testing.T) {
 		if left := processes("sleep\x00271"); len(left) > 0 {
 			return fmt.Errorf("processes %v are left", left)
 		}
-		return s.leftovers()
+		return s.workLeft()
 	})
 	t.Logf("a build was gone %v after it was canceled", time.Since(began).Round(time.Millisecond))
 
@@ -305,7 +295,7 @@ func TestCancel(t *testing.T) {
 		if s.ask("/containers/json?all=true", &containers); len(containers) != 2 {
 			return fmt.Errorf("%d containers, want the 2 that serve", len(containers))
 		}
-		return s.leftovers()
+		return s.workLeft()
 	})
 	for _, name := range []string{"first", "second"} {
 		if got, err := s.get(name); err != nil || got != name {
@@ -342,8 +332,8 @@ func processes(text string) (found []string) {
 	return found
 }
 
-// leftovers reports what a build left in the data directory's work folder, or mounted below it.
-func (s *site) leftovers() error {
+// workLeft reports what a build left in the data directory's work folder, or mounted below it.
+func (s *site) workLeft() error {
 	work, err := os.ReadDir(filepath.Join(s.dir, "work"))
 	if err != nil || len(work) > 0 {
 		return fmt.Errorf("work holds %v, %v", work, err)

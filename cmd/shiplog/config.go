@@ -31,6 +31,9 @@ type config struct {
 	SourceAllow  []string
 	UnsafeBuilds bool
 	Builds       int // at once
+
+	networks []netip.Prefix    // SourceAllow, read by check
+	mirrors  map[string]string // Mirrors, read by check: registry -> URL
 }
 
 func (c *config) flags(f *pflag.FlagSet) {
@@ -84,13 +87,15 @@ func (c *config) check() error {
 	if c.Builds < 1 {
 		return fmt.Errorf("--builds is %d, which would build nothing", c.Builds)
 	}
-	return nil
+	if c.networks, err = parseNetworks(c.SourceAllow); err != nil {
+		return err
+	}
+	c.mirrors, err = parseMirrors(c.Mirrors)
+	return err
 }
 
-// networks are the networks of --source-allow.
-func (c *config) networks() ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, s := range c.SourceAllow {
+func parseNetworks(list []string) (out []netip.Prefix, err error) {
+	for _, s := range list {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			return nil, fmt.Errorf("--source-allow %s is not a network (like 10.0.0.0/8): %w", s, err)
@@ -100,10 +105,9 @@ func (c *config) networks() ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// mirrors are the mirrors of --registry-mirror by registry.
-func (c *config) mirrors() (map[string]string, error) {
+func parseMirrors(list []string) (map[string]string, error) {
 	out := map[string]string{}
-	for _, m := range c.Mirrors {
+	for _, m := range list {
 		registry, url, ok := strings.Cut(m, "=")
 		if !ok || !strings.Contains(url, "://") {
 			return nil, fmt.Errorf("--registry-mirror %s is not of the form docker.io=http://HOST:PORT", m)

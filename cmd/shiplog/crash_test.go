@@ -1,48 +1,404 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"shiplog/events"
+	"shiplog/internal/deploy"
 )
 
-// Versions that crash, that are never ready and that are slow to start: what served before serves on, the deployment says
-// why, and the next good push goes live.
-func TestBadVersions(t *testing.T) {
+// fromEnv reads a number that a person gives to repeat a run (SHIPLOG_SEED) or to make it longer (SHIPLOG_KILLS).
+func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// quick makes the app that these tests deploy: its old instances drain for 1 s and not for 15.
+func (s *site) quick(app string) {
+	s.t.Helper()
+	file := s.t.TempDir() + "/spec.yaml"
+	spec := fmt.Sprintf("name: %s\nservices:\n- name: web\n  git:\n    repo_clone_url: %s/git/%s.git\n    branch: main\n  termination:\n    drain_seconds: 1\n    grace_period_seconds: 5\n", app, s.url, app)
+	if err := os.WriteFile(file, []byte(spec), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.shiplog("apps", "create", "--spec", file)
+}
+
+// building makes the commit of the app whose build has a step that runs for so long, and returns it.
+func (r *repo) building(answer, seconds string) string {
+	r.t.Helper()
+	r.hello(answer)
+	r.write("Dockerfile", strings.Replace(dockerfile, "0.4", seconds, 1))
+	return r.commit(answer)
+}
+
+// ready waits until the service answers that it is, and returns how long that took.
+func (s *site) ready() time.Duration {
+	s.t.Helper()
+	began := time.Now()
+	client := http.Client{Timeout: 5 * time.Second}
+	s.eventually("the service is ready", 60*time.Second, func() error {
+		res, err := client.Get(s.url + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != 200 {
+			return fmt.Errorf("%s", res.Status)
+		}
+		return nil
+	})
+	return time.Since(began)
+}
+
+// The service is killed at random moments while people push, roll back, unpin and restart, and while others use the app.
+func TestKilledAtRandomMoments(t *testing.T) {
+	seed := fromEnv(t, "SHIPLOG_SEED", uint64(time.Now().UnixNano())%1_000_000)
+	kills := fromEnv(t, "SHIPLOG_KILLS", 30)
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("repeat with SHIPLOG_SEED=%d", seed)
+		}
+	})
 	s := start(t, "--registry-mirror", "docker.io="+mirror(t))
-	s.create(specOf("shop", s.remote("shop"), "  health_check: {period_seconds: 1, failure_threshold: 3}\n"))
-	r := s.clone("shop")
+	s.quick("hello")
+	r := s.clone("hello")
+	r.building("push 0", "0.4")
+	r.push()
+	s.answers("hello", "push 0")
+	ingress := s.ingressPID()
+
+	began := time.Now()
+	load := s.load("hello")
+	traffic := s.traffic("hello", r, seed)
+	for n := range kills {
+		// A quarter of the kills meet the service while it starts.
+		moment := time.Duration(500+random.IntN(4500)) * time.Millisecond
+		if n%4 == 3 {
+			moment = time.Duration(random.IntN(700)) * time.Millisecond
+		}
+		time.Sleep(moment)
+		s.kill()
+		s.again()
+		if n == kills-1 {
+			traffic.end() // what it began before the last kill has to be finished by itself
+		}
+	}
+	up := time.Now()
+	ready := s.ready()
+	traffic.end()
+	took := s.converges("hello", up)
+	if pid := s.ingressPID(); pid != ingress {
+		t.Errorf("the ingress was process %d and is process %d", ingress, pid)
+	}
+
+	// One more push, to see that all of it works as before.
+	r.building("the end", "0")
+	r.push()
+	if out, err := s.try("unpin", "hello", "--yes"); err != nil && !strings.Contains(err.Error(), "not pinned") {
+		t.Errorf("unpin: %v %s", err, out)
+	}
+	s.answers("hello", "the end")
+	s.settled("hello")
+	s.converges("hello", time.Now())
+	load.check(500)
+	s.nothingLeft("hello")
+	t.Logf("%d kills in %v; ready %v after the last start, as decided after %v", kills, time.Since(began).Round(time.Second), ready.Round(time.Millisecond), took)
+	t.Logf("stopped in %v", s.down())
+
+	l := s.logged()
+	l.sound(t)
+	traffic.recorded(t, l)
+	a := l.app(t, "hello")
+	if err := s.runs(a); err != nil {
+		t.Error(err)
+	}
+	for app, state := range l.apps {
+		if len(state.Pending) > 0 || len(state.Live()) > 0 {
+			t.Errorf("app %s: %d pushes have no verdict and %d deployments are under way", app, len(state.Pending), len(state.Live()))
+		}
+	}
+	l.told(t, a)
+}
+
+// The very first start is killed again and again, each time a little later: what it makes once (tokens, keys, the stream,
+// the ingress) is whole, or made by the next start.
+func TestKilledAtTheFirstStart(t *testing.T) {
+	seed := fromEnv(t, "SHIPLOG_SEED", uint64(time.Now().UnixNano())%1_000_000)
+	random := rand.New(rand.NewPCG(seed, 0))
+	s := prepare(t)
+	for n := range 15 {
+		s.again()
+		time.Sleep(time.Duration(n)*25*time.Millisecond + time.Duration(random.IntN(25))*time.Millisecond)
+		s.kill()
+	}
+	s.up()
+	s.quick("hello")
+	r := s.clone("hello")
 	r.hello("one")
 	r.push()
-	s.answers("shop", "one")
+	s.answers("hello", "one")
+	s.converges("hello", time.Now())
+	s.nothingLeft("hello")
+	s.down()
+	l := s.logged()
+	l.sound(t)
+	if t.Failed() {
+		t.Logf("repeat with SHIPLOG_SEED=%d", seed)
+	}
+}
 
-	run := func(name, command string) {
-		t.Helper()
-		r.hello(name)
-		r.write("Dockerfile", "FROM busybox\nCOPY hello answer /\nCMD "+command+"\n")
-		r.commit(name)
-		r.push()
+// told logs what a history holds, for people. No build and no deployment may have failed: ends of the service are none
+// of their business.
+func (l *logged) told(t *testing.T, a deploy.App) {
+	t.Helper()
+	count := map[string]int{}
+	for _, e := range l.events {
+		count[e.Type]++
 	}
-	run("crashes", `["sh", "-c", "echo cannot find the database; exit 3"]`)
-	d := s.fails("shop", "healthy", "exited with code 3")
-	if !strings.Contains(d.Failure.Log, "cannot find the database") {
-		t.Errorf("the last lines are %q", d.Failure.Log)
+	for _, e := range of[events.BuildFailed](l, a.ID) {
+		t.Errorf("attempt %d of a build failed, which nothing but a kill was a reason for: %s\n%s", e.Attempt, e.Reason, e.Log)
 	}
-	run("cannot run", `["/nowhere"]`)
-	s.fails("shop", "start", "command cannot be run", "o such file or directory")
-	run("never ready", `["sh", "-c", "echo thinking; sleep 600"]`)
-	d = s.fails("shop", "healthy", "not ready", "port 8080")
-	if !strings.Contains(d.Failure.Log, "thinking") {
-		t.Errorf("the last lines are %q", d.Failure.Log)
+	for _, e := range of[events.DeploymentFailed](l, a.ID) {
+		t.Errorf("a deployment failed, which nothing but a kill was a reason for: %s: %s\n%s", e.Step, e.Reason, e.Log)
 	}
-	if got, err := s.get("shop"); err != nil || got != "one" {
-		t.Errorf("after three bad versions it answers %q, %v", got, err)
+	t.Logf("the log has %d events: %v; %d releases", len(l.events), count, len(a.Releases))
+}
+
+// converges waits until nothing is under way and the engine runs exactly what the app's history says, and returns how
+// long after a start that was. It may take 15 s, and as long as the builds meanwhile took.
+func (s *site) converges(app string, since time.Time) time.Duration {
+	s.t.Helper()
+	var last error
+	for deadline := since.Add(4 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if last = s.settledAs(app); last == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the app is not as it was decided, 4 minutes after the start: %v", last)
+		}
 	}
-	if log := s.shiplog("logs", "shop", "--deploy"); !strings.Contains(log, "not ready") {
-		t.Errorf("the log of the rollout:\n%s", log)
+	took := time.Since(since)
+	built := s.built(app, since)
+	if took-built > 15*time.Second {
+		s.t.Errorf("as decided only %v after the start, of which %v were builds: want at most 15 s beside them", took, built)
 	}
-	if out, err := s.both("deploy", "shop", "--wait"); err == nil || !strings.Contains(out, "not ready") || !strings.Contains(out, "thinking") || !strings.Contains(out, "what served before still does") {
-		t.Errorf("deploy of a bad version (%v):\n%s", err, out)
+	return took.Round(time.Millisecond)
+}
+
+// settledAs is nil when nothing is under way and the engine runs what serves, and nothing else.
+func (s *site) settledAs(app string) error {
+	var reply struct {
+		App struct {
+			InProgress *struct{} `json:"in_progress_deployment"`
+			Pending    *struct{} `json:"pending_deployment"`
+			Active     *struct {
+				Components []struct {
+					Name   string `json:"name"`
+					Digest string `json:"digest"`
+				} `json:"components"`
+			} `json:"active_deployment"`
+		} `json:"app"`
 	}
-	run("slow", `["sh", "-c", "sleep 2; exec /hello"]`)
-	s.answers("shop", "slow")
+	if err := s.api("GET", "/v2/apps/"+s.id(app), nil, &reply); err != nil {
+		return err
+	}
+	if reply.App.InProgress != nil || reply.App.Pending != nil || reply.App.Active == nil {
+		return fmt.Errorf("something is under way")
+	}
+	if waiting := s.unjudged(app); waiting > 0 {
+		return fmt.Errorf("%d pushes have no verdict", waiting)
+	}
+	list := s.containers(app)
+	if len(list) != len(reply.App.Active.Components) {
+		return fmt.Errorf("the engine has %d containers: %v", len(list), list)
+	}
+	for _, c := range reply.App.Active.Components {
+		if !slices.ContainsFunc(list, func(x container) bool {
+			return x.Labels["shiplog.component"] == c.Name && x.State == "running" && slices.ContainsFunc(x.Digests, func(d string) bool { return strings.HasSuffix(d, c.Digest) })
+		}) {
+			return fmt.Errorf("the engine does not run %s of %s but %v", c.Digest, c.Name, list)
+		}
+	}
+	return nil
+}
+
+// unjudged counts the pushes that have no verdict.
+func (s *site) unjudged(app string) (n int) {
+	for _, e := range s.timeline(app) {
+		switch e.Type {
+		case "PushReceived":
+			n++
+		case "PushJudged":
+			n--
+		}
+	}
+	return n
+}
+
+// built is how long builds took after a time.
+func (s *site) built(app string, since time.Time) (sum time.Duration) {
+	var from time.Time
+	for _, e := range s.timeline(app) {
+		switch {
+		case e.Type == "BuildStarted" && e.At.After(since):
+			from = e.At
+		case (e.Type == "ImageBuilt" || e.Type == "BuildFailed") && !from.IsZero():
+			sum += e.At.Sub(from)
+			from = time.Time{}
+		}
+	}
+	return sum
+}
+
+// An orderly stop ends soon whatever goes on, the apps do not notice, and a build that it met is done again, once.
+func TestStopUnderLoad(t *testing.T) {
+	s := start(t, "--registry-mirror", "docker.io="+mirror(t))
+	s.quick("hello")
+	r := s.clone("hello")
+	r.building("one", "0")
+	r.push()
+	s.answers("hello", "one")
+	s.settled("hello")
+	load := s.load("hello")
+	follower := exec.Command(built.shiplog, "logs", "hello", "--run", "-f") // never ends by itself
+	follower.Env = append(os.Environ(), "SHIPLOG_URL="+s.url, "SHIPLOG_TOKEN="+s.token)
+	if err := follower.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = follower.Process.Kill(); _ = follower.Wait() })
+
+	commit := r.building("two", "5")
+	r.push()
+	s.eventually("the build runs", 30*time.Second, func() error {
+		if n := s.count("hello", "BuildStarted"); n != 2 {
+			return fmt.Errorf("%d builds were started", n)
+		}
+		return nil
+	})
+	if len(s.leftovers("hello")) == 0 {
+		t.Error("a build under way leaves no trace: the check for what is left behind cannot fail")
+	}
+	side := s.clone("hello")
+	side.git("fetch", "-q", "shiplog")
+	side.git("checkout", "-q", "-b", "side", commit)
+	calls := make(chan struct{})
+	go func() { // commands and pushes that meet the stop
+		defer close(calls)
+		for n := range 40 {
+			_, _ = s.give(command{method: "POST", path: "/v2/apps/hello/quarantine", key: fmt.Sprint(n)}, map[string]any{"commit": strings.Repeat("f", 39) + fmt.Sprint(n%10)})
+			if n%10 == 0 {
+				_, _ = side.tryGit("commit", "-q", "--allow-empty", "-m", fmt.Sprint(n))
+				_, _ = side.tryGit("push", "-q", "shiplog", "side")
+			}
+		}
+	}()
+	time.Sleep(700 * time.Millisecond)
+	took := s.down()
+	<-calls
+	t.Logf("stopped in %v", took)
+	if took > 10*time.Second {
+		t.Errorf("stopping took %v, want at most 10 s", took)
+	}
+	if left := s.strangers(); len(left) > 0 {
+		time.Sleep(200 * time.Millisecond) // git's processes end with their connection
+		if left = s.strangers(); len(left) > 0 && !follows(left) {
+			t.Errorf("processes are left after the stop: %v", left)
+		}
+	}
+	time.Sleep(time.Second)
+	s.up()
+	s.answers("hello", "two")
+	s.settled("hello")
+	_ = follower.Process.Kill()
+	_ = follower.Wait()
+	s.converges("hello", time.Now())
+	load.check(200)
+	s.nothingLeft("hello")
+	s.down()
+	l := s.logged()
+	l.sound(t)
+	a := l.app(t, "hello")
+	var started, finished int
+	for _, e := range of[events.BuildStarted](l, a.ID) {
+		if a.Deployments[e.Deployment].Want["web"].Revision.Commit == events.Commit(commit) {
+			started++
+		}
+	}
+	for _, e := range of[events.ImageBuilt](l, a.ID) {
+		if e.Revision.Commit == events.Commit(commit) {
+			finished++
+		}
+	}
+	if started != 2 || finished != 1 {
+		t.Errorf("the build that the stop met was started %d times and finished %d times, want 2 and 1", started, finished)
+	}
+}
+
+// follows reports whether all that is left is the follower of a log, which is a client.
+func follows(left []string) bool {
+	for _, p := range left {
+		if !strings.Contains(p, " logs hello --run -f") {
+			return false
+		}
+	}
+	return true
+}
+
+// While the service is away for a while its apps run on, and when it is back it finds them: it starts nothing.
+func TestContainersAreAdopted(t *testing.T) {
+	s := start(t, "--registry-mirror", "docker.io="+mirror(t))
+	s.quick("hello")
+	r := s.clone("hello")
+	r.hello("one")
+	r.push()
+	s.answers("hello", "one")
+	s.settled("hello")
+	s.converges("hello", time.Now())
+	for _, how := range []string{"killed", "stopped"} {
+		before, ingress := containerIDs(s.containers("hello")), s.ingressPID()
+		load := s.load("hello")
+		if how == "killed" {
+			s.kill()
+		} else {
+			s.down()
+		}
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		s.up()
+		t.Logf("%s: ready again in %v", how, time.Since(began).Round(time.Millisecond))
+		time.Sleep(2 * time.Second) // what it wants to change it would have begun to
+		if after := containerIDs(s.containers("hello")); !slices.Equal(before, after) {
+			t.Errorf("%s: the containers were %v and are %v", how, before, after)
+		}
+		if pid := s.ingressPID(); pid != ingress {
+			t.Errorf("%s: the ingress was process %d and is process %d", how, ingress, pid)
+		}
+		load.check(300)
+	}
+	s.nothingLeft("hello")
+	s.down()
+	l := s.logged()
+	l.sound(t)
+	if err := s.runs(l.app(t, "hello")); err != nil {
+		t.Error(err)
+	}
 }

@@ -78,6 +78,19 @@ func start(t *testing.T, args ...string) *site {
 // startIn is start with a data directory that the test chose.
 func startIn(t *testing.T, dir string, args ...string) *site {
 	t.Helper()
+	s := prepareIn(t, dir, args...)
+	s.up()
+	return s
+}
+
+// prepare is start without the first start.
+func prepare(t *testing.T, args ...string) *site {
+	t.Helper()
+	return prepareIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+func prepareIn(t *testing.T, dir string, args ...string) *site {
+	t.Helper()
 	if err := build(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,19 +109,13 @@ func startIn(t *testing.T, dir string, args ...string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.end)
-	s.up()
 	return s
 }
 
 // up starts the process and waits until it is ready.
 func (s *site) up() {
 	s.t.Helper()
-	s.cmd = exec.Command(built.shiplog, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.Env = append(os.Environ(), s.env...)
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	s.again()
 	s.eventually("the service is ready", 60*time.Second, func() error {
 		if s.cmd.ProcessState != nil {
 			return fmt.Errorf("it ended: %v", s.cmd.ProcessState)
@@ -121,6 +128,17 @@ func (s *site) up() {
 		s.t.Fatal(err)
 	}
 	s.token = strings.TrimSpace(string(token))
+}
+
+// again starts the process without waiting for it.
+func (s *site) again() {
+	s.t.Helper()
+	s.cmd = exec.Command(built.shiplog, s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.Env = append(os.Environ(), s.env...)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // kill ends the process as a power cut would: nothing is flushed, nothing is told.
@@ -157,18 +175,25 @@ func (s *site) end() {
 
 // endIngress ends the ingress that the service left running, by the pid it gives itself.
 func (s *site) endIngress() {
+	if pid := s.ingressPID(); pid > 1 {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
+}
+
+// ingressPID is the process that answers for the ingress; 0 when none does.
+func (s *site) ingressPID() int {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: overSocket(filepath.Join(s.dir, "ingress.sock"))}
+	defer client.CloseIdleConnections()
 	res, err := client.Get("http://ingress/health")
 	if err != nil {
-		return
+		return 0
 	}
 	defer res.Body.Close()
 	var health struct {
 		PID int `json:"pid"`
 	}
-	if json.NewDecoder(res.Body).Decode(&health) == nil && health.PID > 1 {
-		_ = syscall.Kill(health.PID, syscall.SIGTERM)
-	}
+	_ = json.NewDecoder(res.Body).Decode(&health)
+	return health.PID
 }
 
 // shiplog runs a client command and returns what it printed on stdout; it must succeed.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"shiplog/events"
+	"shiplog/internal/durable"
 	"shiplog/internal/secrets"
 )
 
@@ -115,5 +116,5 @@ func (h *hookSecrets) add(all map[events.ID][]hookSecret, app events.ID) (string
 	if err != nil {
 		return "", err
 	}
-	return value, writeDurably(h.path, b)
+	return value, durable.Write(h.path, b)
 }

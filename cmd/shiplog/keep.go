@@ -1,15 +1,12 @@
 package main
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -34,48 +31,6 @@ func lock(dir string) (release func(), err error) {
 
 // errBusy means that the data directory belongs to a running service.
 var errBusy = errors.New("stop it first, or choose another --data")
-
-// secretFile returns the secret kept in a file, after making a random one of 32 bytes in hex where there is none.
-func secretFile(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err == nil && len(strings.TrimSpace(string(b))) >= 32 {
-		return strings.TrimSpace(string(b)), nil
-	}
-	if err == nil {
-		return "", fmt.Errorf("%s holds no token: remove the file and a new one is made", path)
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return "", err
-	}
-	var raw [32]byte
-	_, _ = rand.Read(raw[:]) // never fails: see crypto/rand
-	secret := hex.EncodeToString(raw[:])
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", err
-	}
-	return secret, writeDurably(path, []byte(secret+"\n"))
-}
-
-// writeDurably writes a file so that after a power cut it is there as a whole or not at all. Mode 0600.
-func writeDurably(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // nothing is left of a file that was not renamed
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
 
 // adminToken answers who a token belongs to: there is one token, the admin's. The comparison takes the same time
 // whatever is wrong with a token.

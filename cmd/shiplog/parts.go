@@ -10,6 +10,7 @@ import (
 
 	"shiplog/builder"
 	"shiplog/events"
+	"shiplog/internal/durable"
 	"shiplog/internal/engine"
 	"shiplog/internal/ingress"
 	"shiplog/internal/registry"
@@ -25,16 +26,8 @@ func (s *service) openRegistry(context.Context) error {
 		s.onClose(func() { _ = s.registry.Close() })
 	}
 	user, password, plain, host := s.account()
-	mirrors, err := s.config.mirrors()
-	if err != nil {
-		return usage("%v", err)
-	}
-	allow, err := s.config.networks()
-	if err != nil {
-		return usage("%v", err)
-	}
 	s.images, err = builder.NewRegistry(builder.RegistryOptions{
-		Host: host, User: user, Password: password, Plain: plain, Mirrors: mirrors, Allow: allow,
+		Host: host, User: user, Password: password, Plain: plain, Mirrors: s.config.mirrors, Allow: s.config.networks,
 	})
 	return err
 }
@@ -52,18 +45,10 @@ func (s *service) account() (user, password string, plain bool, host string) {
 	return s.config.RegistryUser, s.config.RegistryPassword, u.Scheme == "http", u.Host
 }
 
-func (s *service) openBuilder(context.Context) error {
-	mirrors, err := s.config.mirrors()
-	if err != nil {
-		return usage("%v", err)
-	}
-	allow, err := s.config.networks()
-	if err != nil {
-		return usage("%v", err)
-	}
+func (s *service) openBuilder(context.Context) (err error) {
 	s.builder, err = builder.Open(builder.Options{
 		Storage: s.path("storage"), Work: s.path("work"), Hide: []string{s.config.Data},
-		Mirrors: mirrors, NetAllow: allow, Unsafe: s.config.UnsafeBuilds, Version: version, Log: s.log,
+		Mirrors: s.config.mirrors, NetAllow: s.config.networks, Unsafe: s.config.UnsafeBuilds, Version: version, Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare for builds: %w", err)
@@ -77,7 +62,7 @@ func (s *service) openBuilder(context.Context) error {
 
 // openEngine finds the container engine. Each data directory is an instance of its own: it sees its containers only.
 func (s *service) openEngine(ctx context.Context) error {
-	instance, err := secretFile(s.path("instance"))
+	instance, err := durable.Secret(s.path("instance"))
 	if err != nil {
 		return err
 	}

@@ -20,14 +20,30 @@ import (
 
 // rebuilt is the answer to a rebuild.
 type rebuilt struct {
-	At      string `json:"at"`
-	Events  uint64 `json:"events"`
-	Took    string `json:"took"`
-	Differs string `json:"differs,omitempty"`
+	At       string `json:"at"`
+	Events   uint64 `json:"events"`
+	Took     string `json:"took"`
+	Compared bool   `json:"compared"` // there was a whole one to compare with
+	Equal    bool   `json:"equal"`    // and it was equal
+	Differs  string `json:"differs,omitempty"`
 }
 
 func answerOf(r projections.Rebuilt) rebuilt {
-	return rebuilt{At: r.At.String(), Events: r.Events, Took: r.Took.Round(time.Millisecond).String(), Differs: r.Differs}
+	return rebuilt{
+		At: r.At.String(), Events: r.Events, Took: r.Took.Round(time.Millisecond).String(),
+		Compared: r.Compared, Equal: r.Compared && r.Differs == "", Differs: r.Differs,
+	}
+}
+
+// verdict says, for people, how the projection that was there compares.
+func (r rebuilt) verdict() string {
+	switch {
+	case !r.Compared:
+		return "there was nothing to compare with, as no whole projection was there"
+	case r.Equal:
+		return "the projection that was there was equal"
+	}
+	return "the projection that was there was not equal"
 }
 
 func newRebuildCommand(c *cli) *cobra.Command {
@@ -48,7 +64,7 @@ A running service does it while it goes on; where none answers, it is done here 
 				return err
 			}
 			err = c.show(cmd, r, func(w io.Writer) {
-				fmt.Fprintf(w, "replayed %d events up to %s in %s\n", r.Events, r.At, r.Took)
+				fmt.Fprintf(w, "replayed %d events up to %s in %s: %s\n", r.Events, r.At, r.Took, r.verdict())
 			})
 			if r.Differs != "" && err == nil {
 				return fmt.Errorf("the projection that was there differed from the log, and was replaced: %s", r.Differs)

@@ -18,6 +18,7 @@ import (
 	"shiplog/events"
 	"shiplog/gitwatch"
 	"shiplog/internal/deploy"
+	"shiplog/internal/durable"
 	"shiplog/internal/engine"
 	"shiplog/internal/git"
 	"shiplog/internal/ingress"
@@ -125,7 +126,7 @@ func (s *service) openData(context.Context) error {
 		return err
 	}
 	s.onClose(release)
-	if s.token, err = secretFile(s.path("admin.token")); err != nil {
+	if s.token, err = durable.Secret(s.path("admin.token")); err != nil {
 		return fmt.Errorf("admin token: %w", err)
 	}
 	s.secrets, err = secrets.Open(s.path("secrets"), s.path("keys"))

@@ -20,10 +20,7 @@ import (
 
 // openGit opens the git remote and the eye that watches it and other people's git servers.
 func (s *service) openGit(context.Context) error {
-	allow, err := s.config.networks()
-	if err != nil {
-		return usage("%v", err)
-	}
+	var err error
 	known := adminToken(s.token)
 	s.hookSecrets = &hookSecrets{store: s.secrets, path: s.path("hooks.json"), now: time.Now}
 	s.remote, err = git.OpenRemote(s.path("git"), git.RemoteOptions{
@@ -45,7 +42,7 @@ func (s *service) openGit(context.Context) error {
 	}
 	s.onClose(func() { _ = s.remote.Close() })
 	s.watch = gitwatch.New(gitwatch.Options{
-		Desk: s.handler, Remote: s.remote, Bases: s.config.bases(), Allow: allow, Images: s.images,
+		Desk: s.handler, Remote: s.remote, Bases: s.config.bases(), Allow: s.config.networks, Images: s.images,
 		Secrets: s.hookSecrets.active, Recorder: s.ignored, Apps: s.existing, Slog: s.log,
 	})
 	return nil

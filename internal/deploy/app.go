@@ -28,6 +28,7 @@ type App struct {
 	Pins        map[string]Pin           `json:"pins"`        // by component; "" pins all
 	Held        map[string]Held          `json:"held"`        // by component: the newest push that a pin holds back
 	Seen        map[string]Seen          `json:"seen"`        // by SeenKey: where each ref was last seen
+	Received    map[string]events.Commit `json:"received"`    // by SeenKey: where the newest push from our own remote put each ref; absent: deleted, or never pushed
 	Pending     map[string]PendingPush   `json:"pending"`     // by PushID: received, not judged yet
 	Deliveries  map[string]time.Time     `json:"deliveries"`  // by PushID: kept for DeliveryMemory
 	Quarantined map[string]string        `json:"quarantined"` // commit or digest -> reason
@@ -231,6 +232,7 @@ func (a App) Clone() App {
 	a.Pins = maps.Clone(a.Pins)
 	a.Held = maps.Clone(a.Held)
 	a.Seen = maps.Clone(a.Seen)
+	a.Received = maps.Clone(a.Received)
 	a.Pending = maps.Clone(a.Pending)
 	a.Deliveries = maps.Clone(a.Deliveries)
 	a.Quarantined = maps.Clone(a.Quarantined)

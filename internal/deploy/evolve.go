@@ -61,7 +61,7 @@ func begin(r events.Recorded) App {
 	id, _ := r.Subject.App()
 	return App{
 		ID: id, Specs: map[events.SpecHash]events.Spec{}, Want: map[string]events.Target{}, Pins: map[string]Pin{},
-		Held: map[string]Held{}, Seen: map[string]Seen{}, Pending: map[string]PendingPush{},
+		Held: map[string]Held{}, Seen: map[string]Seen{}, Received: map[string]events.Commit{}, Pending: map[string]PendingPush{},
 		Deliveries: map[string]time.Time{}, Quarantined: map[string]string{}, Deployments: map[events.ID]*Deployment{},
 		Serving: map[string]Serving{}, Images: map[string][]Image{},
 	}
@@ -80,6 +80,13 @@ func (a *App) setSpec(s events.Spec) {
 func (a *App) received(e events.PushReceived, r events.Recorded) {
 	a.Pending[e.PushID()] = PendingPush{PushReceived: e, At: r.At, Actor: r.Actor, Event: r.ID}
 	a.Deliveries[e.PushID()] = r.At
+	switch {
+	case e.Provider != "git": // its own word for a ref is no more than a hint, and its repository is not compared
+	case e.After == "":
+		delete(a.Received, SeenKey(e.Repository, e.Ref))
+	default:
+		a.Received[SeenKey(e.Repository, e.Ref)] = e.After
+	}
 	if len(a.Deliveries)%256 == 0 { // now and then: a sweep for every push would cost the square of their number
 		maps.DeleteFunc(a.Deliveries, func(_ string, at time.Time) bool { return r.At.Sub(at) > DeliveryMemory })
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+
+	"shiplog/internal/durable"
 )
 
 // User is the only account of the registry.
@@ -59,7 +61,7 @@ func Open(opts Options) (_ *Registry, err error) {
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
 	r := &Registry{dir: opts.Dir, log: opts.Log}
-	if r.password, err = password(filepath.Join(opts.Dir, "password")); err != nil {
+	if r.password, err = durable.Secret(filepath.Join(opts.Dir, "password")); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
 	r.sum = credentialSum(User, r.password)

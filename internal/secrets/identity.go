@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"filippo.io/age"
+
+	"shiplog/internal/durable"
 )
 
 // loadIdentity reads the key, or makes it where make is set and there is none.
@@ -39,7 +41,7 @@ func makeIdentity(path string) (*age.X25519Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeSynced(path, []byte(identity.String()+"\n")); err != nil {
+	if err := durable.Write(path, []byte(identity.String()+"\n")); err != nil {
 		return nil, fmt.Errorf("make the key: %w", err)
 	}
 	return identity, nil

@@ -17,6 +17,8 @@ import (
 	"sync"
 
 	"filippo.io/age"
+
+	"shiplog/internal/durable"
 )
 
 // Version names what is stored under an owner and a name: 32 hex digits, random. It says nothing about the value.
@@ -88,7 +90,7 @@ func (s *Store) Put(owner, name string, value []byte) (Version, error) {
 		err = mkdirSynced(s.dir, dir)
 	}
 	if err == nil {
-		err = writeSynced(filepath.Join(dir, string(v)+".age"), sealed.Bytes())
+		err = durable.Write(filepath.Join(dir, string(v)+".age"), sealed.Bytes())
 	}
 	if err != nil {
 		return "", fmt.Errorf("store secret %s of %s: %w", name, owner, err)
