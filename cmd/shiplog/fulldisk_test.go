@@ -172,7 +172,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Logf("on a full disk it ends with %v: %s", err, said.String())
-		if err == nil || !strings.Contains(said.String(), "no space left on device") {
+		if err == nil || !strings.Contains(said.String(), "the disk of "+s.dir+" is full: make room there") {
 			t.Errorf("on a full disk it ends with %v: %s", err, said.String())
 		}
 	case <-time.After(3 * time.Second):
