@@ -61,7 +61,7 @@ func TestNewestOfAServer(t *testing.T) {
 		t.Errorf("main: %v, %v", got, err)
 	}
 	for branch, want := range map[string]string{
-		"mian":                  "has no branch or tag called mian (it has the branches main)",
+		"mian":                  "has no branch or tag called mian (it has the branch main)",
 		strings.Repeat("1", 40): "has no commit " + strings.Repeat("1", 40),
 	} {
 		field := c

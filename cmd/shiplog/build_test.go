@@ -235,7 +235,7 @@ func TestCancel(t *testing.T) {
 	s := start(t, "--registry-mirror", "docker.io="+mirror(t))
 	first, second := s.clone("first"), s.clone("second")
 	for name, r := range map[string]*repo{"first": first, "second": second} {
-		s.create(specOf(name, s.remote(name), "  health_check: {period_seconds: 1, failure_threshold: 250}\n"))
+		s.create(specOf(name, s.remote(name), "  health_check: {period_seconds: 1, failure_threshold: 50}\n"))
 		r.hello(name)
 		r.push()
 	}

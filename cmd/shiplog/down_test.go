@@ -120,6 +120,11 @@ func TestRollbackWithGitAndRegistryDown(t *testing.T) {
 	if got, err := s.get("shop"); err != nil || got != "one" {
 		t.Errorf("while the image is missing it answers %q, %v", got, err)
 	}
+	s.shiplog("rollback", "shop", "v1", "--yes") // another choice does not wait for that one
+	if got, err := s.get("shop"); err != nil || got != "one" {
+		t.Errorf("a rollback while another waits for the registry: %q, %v", got, err)
+	}
+	s.shiplog("rollback", "shop", "v2", "--no-wait", "--yes")
 	began := time.Now()
 	reg.up()
 	s.answers("shop", "two")
@@ -206,4 +211,5 @@ func TestRegistryThatLies(t *testing.T) {
 	reg.lies.Store(nil)
 	s.shiplog("rollback", "shop", "v1", "--yes")
 	s.answers("shop", "one")
+	s.holdsNo(registryPassword)
 }

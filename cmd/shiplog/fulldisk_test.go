@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -145,6 +147,52 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("delivery %s was accepted, and is in the history %d times", id, have[id])
 		}
 	}
+}
+
+// A service that starts on a full disk takes nothing, or says what is wrong and ends; with room it has everything.
+func TestStartOnAFullDisk(t *testing.T) {
+	disk := newSmallDisk(t)
+	s := startIn(t, filepath.Join(disk.dir, "data"))
+	s.create(specOf("shop", s.remote("shop"), ""))
+	r := s.clone("shop")
+	r.hello("one")
+	r.push()
+	s.answers("shop", "one")
+	s.settled("shop")
+	s.kill()
+	disk.leave(0)
+	var said bytes.Buffer
+	cmd := exec.Command(built.shiplog, s.args...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		t.Logf("on a full disk it ends with %v: %s", err, said.String())
+		if err == nil || !strings.Contains(said.String(), "the disk of "+s.dir+" is full: make room there") {
+			t.Errorf("on a full disk it ends with %v: %s", err, said.String())
+		}
+	case <-time.After(3 * time.Second):
+		s.refuses("POST", "/v2/apps/"+s.id("shop")+"/restart", "full", s.dir)
+	}
+	if got, err := s.get("shop"); err != nil || got != "one" {
+		t.Errorf("the app answers %q, %v", got, err)
+	}
+	if err := unix.Mount("shiplog-test", disk.dir, "tmpfs", unix.MS_REMOUNT, "size=4g"); err != nil {
+		t.Fatal(err)
+	}
+	if cmd.ProcessState == nil && len(ended) == 0 {
+		s.cmd = cmd
+	} else {
+		s.up()
+	}
+	s.eventually("a restart is taken", 20*time.Second, func() error { return s.api("POST", "/v2/apps/"+s.id("shop")+"/restart", nil, nil) })
+	r.hello("two")
+	r.push()
+	s.answers("shop", "two")
 }
 
 // refuses wants 503 with Retry-After within 3 s, for a reason that holds all texts.

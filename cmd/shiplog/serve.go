@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"shiplog/builder"
 	"shiplog/events"
@@ -56,10 +57,22 @@ outlives it, the ingress. Every flag can also be given as an environment variabl
 func serve(ctx context.Context, c config, log *slog.Logger) error {
 	s, err := open(ctx, c, log)
 	if err != nil {
-		return err
+		return noRoom(c.Data, err)
 	}
 	defer s.close()
 	return s.run(ctx)
+}
+
+// leastRoom is how many bytes must be free on the data directory's disk for a start.
+const leastRoom = 8 << 20
+
+// noRoom says what to do about a start that failed on a full disk. What failed first is seldom what is wrong.
+func noRoom(data string, err error) error {
+	var st unix.Statfs_t
+	if unix.Statfs(data, &st) != nil || st.Bavail*uint64(st.Bsize) >= leastRoom {
+		return err
+	}
+	return fmt.Errorf("the disk of %s is full: make room there and start again (%w)", data, err)
 }
 
 // service is the whole of Shiplog, wired.

@@ -28,7 +28,7 @@ func TestBadVersions(t *testing.T) {
 		t.Errorf("the last lines are %q", d.Failure.Log)
 	}
 	run("cannot run", `["/nowhere"]`)
-	s.fails("shop", "start", "/nowhere")
+	s.fails("shop", "start", "command cannot be run", "o such file or directory")
 	run("never ready", `["sh", "-c", "echo thinking; sleep 600"]`)
 	d = s.fails("shop", "healthy", "not ready", "port 8080")
 	if !strings.Contains(d.Failure.Log, "thinking") {

@@ -46,7 +46,7 @@ func TestTheRemoteRefuses(t *testing.T) {
 		{"escaped traversal", get("/git/%2e%2e%2fhello.git/info/refs?service=git-upload-pack", token), 404},
 		{"a capital", get("/git/Hello.git/info/refs?service=git-upload-pack", token), 404},
 		{"no repository", get("/git/other.git/info/refs?service=git-upload-pack", token), 404},
-		{"a form", post("/git/hello.git/git-receive-pack", token, "text/plain", "0000"), 500},
+		{"a form", post("/git/hello.git/git-receive-pack", token, "text/plain", "0000"), 415},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, c.got, c.want)

@@ -58,10 +58,11 @@ type Agent struct {
 	Secrets Secrets
 	Logs    logs.Store
 
-	Registry   string // host of the registry our own images are in
-	User, Pass string // its credentials
-	Plain      bool   // it speaks plain HTTP
-	Domain     string // an app answers at <name>.<Domain>
+	Registry   string        // host of the registry our own images are in
+	User, Pass string        // its credentials
+	Plain      bool          // it speaks plain HTTP
+	Domain     string        // an app answers at <name>.<Domain>
+	Patience   time.Duration // how long a registry may be out of reach before a rollout fails; default 2 minutes
 	Now        func() time.Time
 }
 

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 	"shiplog/internal/logs"
 )
 
-// pullPatience is how long a registry may be out of reach before a rollout fails.
+// pullPatience is how long a registry may be out of reach before a rollout fails, unless the agent has a Patience.
 const pullPatience = 2 * time.Minute
 
 // stopped is why a rollout did not go on: a step of a component, in words for people.
@@ -119,7 +120,7 @@ func (a *Agent) fetch(ctx context.Context, app deploy.App, d *deploy.Deployment,
 	if !have {
 		fmt.Fprintf(log, "%s: pulling %s\n", name, image.Digest.Short())
 		if err := a.pull(ctx, image, log); err != nil {
-			return &stopped{component: name, step: "pull", reason: err.Error()}
+			return &stopped{component: name, step: "pull", reason: pullReason(err)}
 		}
 		from = "registry"
 	}
@@ -135,7 +136,7 @@ func (a *Agent) fetch(ctx context.Context, app deploy.App, d *deploy.Deployment,
 
 // pull verifies an image at its registry and has the engine fetch exactly that. A registry out of reach is waited for.
 func (a *Agent) pull(ctx context.Context, image engine.Image, log io.Writer) error {
-	deadline := a.Now().Add(pullPatience)
+	deadline := a.Now().Add(cmp.Or(a.Patience, pullPatience))
 	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
 		err := a.Images.Verify(ctx, image.Repository, image.Digest)
 		if err == nil {
@@ -151,6 +152,14 @@ func (a *Agent) pull(ctx context.Context, image engine.Image, log io.Writer) err
 			return ctx.Err()
 		}
 	}
+}
+
+// pullReason says, of what waiting may help with, what to do when it did not.
+func pullReason(err error) string {
+	if temporary(err) {
+		return err.Error() + "; the engine does not have the image: bring back what cannot be reached, then ask for the same again"
+	}
+	return err.Error()
 }
 
 // temporary reports whether trying again may help. Errors say so themselves.
