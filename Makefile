@@ -1,6 +1,8 @@
 # make run    installs what is missing, builds, starts the service and shows it with a sample app
 # make test   everything, at most 25 minutes on two cores; needs root, for containers are really run
 # make build  bin/shiplog
+# make bench  the benchmarks, each with what it is compared to in the same run
+# make fuzz   every fuzz target for FUZZTIME (default 30s)
 # make lint   gofmt, go vet, staticcheck
 
 export CGO_ENABLED = 1
@@ -15,7 +17,7 @@ build:
 	go build -ldflags "-s -w -linkmode external -extldflags '-static -Wl,--no-warnings' -X main.version=$(VERSION)" -o bin/shiplog ./cmd/shiplog
 
 packages:
-	.ci/packages
+	.ci/packages test
 
 run: packages build
 	.ci/start
@@ -24,6 +26,12 @@ lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+
+bench:
+	go test -run '^$$' -bench . ./...
+
+fuzz:
+	.ci/fuzz
 
 test: packages lint build
 	.ci/test
