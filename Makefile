@@ -11,12 +11,15 @@ export GOFLAGS = -buildvcs=false -tags=containers_image_openpgp,exclude_graphdri
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test lint fuzz bench packages
+.PHONY: build run test lint fuzz bench packages test-packages
 
 build:
 	go build -ldflags "-s -w -linkmode external -extldflags '-static -Wl,--no-warnings' -X main.version=$(VERSION)" -o bin/shiplog ./cmd/shiplog
 
 packages:
+	.ci/packages
+
+test-packages:
 	.ci/packages test
 
 run: packages build
@@ -33,5 +36,5 @@ bench:
 fuzz:
 	.ci/fuzz
 
-test: packages lint build
+test: test-packages lint build
 	.ci/test
