@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"shiplog/events"
 )
@@ -138,7 +140,8 @@ func (a App) pinnedRefusal(p Pin) error {
 
 // clean refuses targets that are in quarantine.
 func (s *story) clean(want map[string]events.Target) error {
-	for name, t := range want {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		t := want[name]
 		for _, id := range []string{string(t.Revision.Commit), string(t.Digest)} {
 			if reason, bad := s.app.Quarantined[id]; bad && id != "" {
 				return refuse(CodeQuarantined, "%s of %s is in quarantine: %s; lift it first, or choose another", t, name, reason)

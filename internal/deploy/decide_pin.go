@@ -27,7 +27,7 @@ func (s *story) pinTo(c PinTo) error {
 			return refuse(CodeInvalid, "the configuration of %s is not known any more", c.Ref)
 		}
 	}
-	for name := range c.Targets {
+	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
 		if _, ok := spec.Component(name); !ok || (c.Component != "" && name != c.Component) {
 			return refuse(CodeInvalid, "app %s has no component %q to pin", a.Name, name)
 		}
@@ -240,7 +240,8 @@ func (s *story) moveOn(c Unpin, pin Pin, r *request, e *events.Unpinned) {
 		}
 		maps.DeleteFunc(r.want, func(name string, _ events.Target) bool { _, ok := r.spec.Component(name); return !ok })
 	}
-	for name, held := range a.Held {
+	for _, name := range slices.Sorted(maps.Keys(a.Held)) {
+		held := a.Held[name]
 		if c.Component != "" && c.Component != name {
 			continue
 		}

@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -303,6 +305,19 @@ var decisions = []struct {
 		unpin web`, `
 		Unpinned by hand
 		DeploymentRequested 3 unpin web=2:build api=2:pull`, "web=2 api=2"},
+	{"unpinning all moves each component to its newest held push", `
+		app web api
+		branch api dev
+		push main 1
+		push dev 2
+		ship
+		pin * commit 1
+		ship
+		push main 3
+		push dev 4
+		unpin`, `
+		Unpinned by hand
+		DeploymentRequested 3 unpin web=3:build api=4:build`, "web=3 api=4"},
 	{"a pin ends when it expires", `
 		app
 		push main 1
@@ -583,6 +598,35 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The mind has no clock, no chance and no order of maps: each decision of the tables, and what is next after it, taken many
+// times, is one and the same.
+func TestDecideIsPure(t *testing.T) {
+	for _, d := range decisions {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			s := playing(&scenario{t: t, again: 20}, d.script)
+			before, next := encode(t, s.app), Next(s.app)
+			for range 20 {
+				if again := Next(s.app); !reflect.DeepEqual(again, next) {
+					t.Fatalf("next is\n%v\nand then\n%v", next, again)
+				}
+			}
+			if after := encode(t, s.app); after != before {
+				t.Errorf("asking changed the app from\n%s\nto\n%s", before, after)
+			}
+		})
+	}
+}
+
+func encode(t *testing.T, a App) string {
+	t.Helper()
+	b, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func unindent(s string) string {

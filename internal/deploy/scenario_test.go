@@ -3,6 +3,8 @@ package deploy
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,7 @@ import (
 //	roll | live | broke     the rollout begins, ends well, fails
 //	ship                    build and roll whatever is due until nothing is
 //	pin COMPONENT KIND REF N | rollback vN | unpin | commit | revert | expire   COMPONENT "*" is all
+//	branch COMPONENT REF     a spec in which that component follows REF
 //	deploy N [MODE] | restart [C] | stop | start | arg VALUE | env VALUE | cancel G | quarantine N
 type scenario struct {
 	t    *testing.T
@@ -31,13 +34,19 @@ type scenario struct {
 	log  []events.Recorded
 	last []events.Event
 	err  error
+
+	again int // how often each decision is taken again, to compare
 }
 
 const repository = "http://localhost/git/hello.git"
 
 func play(t *testing.T, script string) *scenario {
 	t.Helper()
-	s := &scenario{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	return playing(&scenario{t: t}, script)
+}
+
+func playing(s *scenario, script string) *scenario {
+	s.now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	for line := range strings.Lines(script) {
 		if line = strings.TrimSpace(line); line != "" {
 			s.last, s.err = nil, nil
@@ -150,6 +159,12 @@ func (s *scenario) step(f []string) {
 		scope := map[string]string{"arg": "BUILD_TIME", "env": "RUN_TIME"}[f[0]]
 		spec.Envs = []events.Env{{Key: "X", Value: f[1], Scope: scope}}
 		s.do(ChangeSpec{Spec: spec})
+	case "branch":
+		spec := s.app.Spec
+		spec.Services = slices.Clone(spec.Services)
+		i := slices.IndexFunc(spec.Services, func(c events.Component) bool { return c.Name == f[1] })
+		spec.Services[i].Git = &events.GitSource{RepoCloneURL: repository, Branch: f[2]}
+		s.do(ChangeSpec{Spec: spec})
 	case "cancel":
 		s.do(Cancel{Deployment: s.generation(f[1]).ID})
 	case "quarantine":
@@ -221,6 +236,11 @@ func (s *scenario) give(o Order) {
 	s.t.Helper()
 	drafts, err := Decide(s.app, o)
 	s.err = err
+	for range s.again {
+		if again, errAgain := Decide(s.app, o); !reflect.DeepEqual(again, drafts) || fmt.Sprint(errAgain) != fmt.Sprint(err) {
+			s.t.Fatalf("%T decided again is another decision:\n%+v %v\n%+v %v", o.Command, drafts, err, again, errAgain)
+		}
+	}
 	for _, d := range drafts {
 		r, err := events.Seal(events.AppSubject(o.App), s.app.Head.Hash, d)
 		if err != nil {
@@ -249,8 +269,8 @@ func (s *scenario) due(k ActionKind) Action {
 func (s *scenario) building() (*Deployment, string, *Part) {
 	s.t.Helper()
 	for _, d := range s.app.Live() {
-		for name, p := range d.Parts {
-			if p.Builder != "" {
+		for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
+			if p := d.Parts[name]; p.Builder != "" {
 				return d, name, p
 			}
 		}
