@@ -131,11 +131,11 @@ func (s *scenario) step(f []string) {
 		s.pin(strings.Trim(f[1], "*"), f[2], f[3], f[4:])
 	case "rollback":
 		r := s.app.Releases[number(f[1])-1]
-		s.do(PinTo{Kind: events.RefRelease, Ref: f[1], Targets: r.Have, SpecHash: r.SpecHash, Mode: events.BuildReuse, IfUnpinned: arg(2) == "if-unpinned"})
+		s.do(PinTo{Kind: events.RefRelease, Ref: f[1], Targets: r.Have, SpecHash: r.SpecHash, Mode: events.BuildReuse, IfUnpinned: arg(2) == "if-unpinned", Commit: arg(2) == "skip-pin"})
 	case "unpin":
 		s.do(Unpin{Component: arg(1), Why: events.UnpinByHand})
 	case "commit", "revert":
-		s.do(Unpin{Why: events.UnpinWhy(f[0])})
+		s.do(Unpin{Component: arg(1), Why: events.UnpinWhy(f[0])})
 	case "expire":
 		a := s.due(ActUnpin)
 		if arg(1) != "early" {
@@ -159,12 +159,23 @@ func (s *scenario) step(f []string) {
 		scope := map[string]string{"arg": "BUILD_TIME", "env": "RUN_TIME"}[f[0]]
 		spec.Envs = []events.Env{{Key: "X", Value: f[1], Scope: scope}}
 		s.do(ChangeSpec{Spec: spec})
+	case "components":
+		spec := s.app.Spec
+		spec.Services = nil
+		for _, name := range f[1:] {
+			c, ok := s.app.Spec.Component(name)
+			if !ok {
+				c = component(name)
+			}
+			spec.Services = append(spec.Services, c)
+		}
+		s.do(ChangeSpec{Spec: spec, Targets: s.targetsOf(spec, revision("main", s.main()))})
 	case "branch":
 		spec := s.app.Spec
 		spec.Services = slices.Clone(spec.Services)
 		i := slices.IndexFunc(spec.Services, func(c events.Component) bool { return c.Name == f[1] })
 		spec.Services[i].Git = &events.GitSource{RepoCloneURL: repository, Branch: f[2]}
-		s.do(ChangeSpec{Spec: spec})
+		s.do(ChangeSpec{Spec: spec, Targets: s.targetsOf(spec, events.Revision{})})
 	case "cancel":
 		s.do(Cancel{Deployment: s.generation(f[1]).ID})
 	case "quarantine":
@@ -205,6 +216,20 @@ func (s *scenario) targets(only string, t events.Target) map[string]events.Targe
 		}
 	}
 	return out
+}
+
+// targetsOf is what the newest revision of a spec's components is.
+func (s *scenario) targetsOf(spec events.Spec, r events.Revision) map[string]events.Target {
+	out := map[string]events.Target{}
+	for _, c := range spec.Components() {
+		out[c.Name] = events.Target{Revision: r}
+	}
+	return out
+}
+
+// main is the commit that main was last seen at.
+func (s *scenario) main() string {
+	return s.commitName(s.app.Seen[SeenKey(repository, events.Branch("main"))].Commit)
 }
 
 // ship works off everything that is due, as the reactor would.
