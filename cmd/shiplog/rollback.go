@@ -28,12 +28,12 @@ func newRollbackCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback APP [REF]",
 		Short: "Go back to what ran before, and stay there",
-		Long: `Go back to what was built before, and stay there: pushes are held until the pin ends.
+		Long: `Go back to what ran before, and stay there: pushes are held until the pin ends.
 
 REF is a release (v3), a commit (7 digits are enough), a tag, a branch or an image
 digest (sha256:…); a tag that looks like a release is written tag:v3. Without REF it
-is the release before the one that serves. Nothing is built: to run what never was,
-use shiplog pin.`,
+is the release before the one that serves. What was built before is not built again;
+a commit that never was is built first, and the answer says so.`,
 		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			ref := ""

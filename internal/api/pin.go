@@ -11,7 +11,7 @@ import (
 	"shiplog/internal/deploy"
 )
 
-// pinRequest asks to pin. With Rollback nothing is built: the ref has to be something that was built or ran before, and
+// pinRequest asks to pin. With Rollback the reply says when something has to be built, and
 // an empty ref is the release before the one that serves.
 type pinRequest struct {
 	Ref       string    `json:"ref"`

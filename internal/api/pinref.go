@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,8 @@ func (s *server) choose(ctx context.Context, a deploy.App, req pinRequest) (cmd 
 		cmd, note, err = s.asked(ctx, a, req.Component, req.Ref)
 	}
 	if err == nil && req.Rollback {
-		err = wasBuilt(a, cmd)
+		note = strings.TrimPrefix(note+"; "+neverBuilt(a, cmd), "; ")
+		note = strings.TrimSuffix(note, "; ")
 	}
 	return cmd, note, err
 }
@@ -151,13 +153,13 @@ func sameContent(r, now deploy.Release, component string) bool {
 	return true
 }
 
-// wasBuilt refuses, for a rollback, what would have to be built.
-func wasBuilt(a deploy.App, cmd deploy.PinTo) error {
-	for name, t := range cmd.Targets {
+// neverBuilt tells, of a rollback, what has to be built for it: a person in a hurry should know that it takes longer.
+func neverBuilt(a deploy.App, cmd deploy.PinTo) string {
+	for _, name := range slices.Sorted(maps.Keys(cmd.Targets)) {
+		t := cmd.Targets[name]
 		if t.Digest == "" && !slices.ContainsFunc(a.Images[name], func(i deploy.Image) bool { return i.Revision.Commit == t.Revision.Commit }) {
-			return invalid("%s (commit %s) was never built for %s, so there is nothing to roll back to; shiplog pin %s %s builds it",
-				cmd.Ref, t.Revision.Commit.Short(), name, a.Name, cmd.Ref)
+			return fmt.Sprintf("%s (commit %s) was never built for %s: it is built first", cmd.Ref, t.Revision.Commit.Short(), name)
 		}
 	}
-	return nil
+	return ""
 }
