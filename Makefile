@@ -1,6 +1,8 @@
 # make run    installs what is missing, builds, starts the service and shows it with a sample app
 # make test   everything, at most 25 minutes on two cores; needs root, for containers are really run
 # make build  bin/shiplog
+# make bench  the benchmarks, each with what it is compared to in the same run
+# make fuzz   every fuzz target for FUZZTIME (default 30s)
 # make lint   gofmt, go vet, staticcheck
 
 export CGO_ENABLED = 1
@@ -9,13 +11,16 @@ export GOFLAGS = -buildvcs=false -tags=containers_image_openpgp,exclude_graphdri
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test lint fuzz bench packages
+.PHONY: build run test lint fuzz bench packages test-packages
 
 build:
 	go build -ldflags "-s -w -linkmode external -extldflags '-static -Wl,--no-warnings' -X main.version=$(VERSION)" -o bin/shiplog ./cmd/shiplog
 
 packages:
 	.ci/packages
+
+test-packages:
+	.ci/packages test
 
 run: packages build
 	.ci/start
@@ -25,5 +30,11 @@ lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 
-test: packages lint build
+bench:
+	go test -run '^$$' -bench . ./...
+
+fuzz:
+	.ci/fuzz
+
+test: test-packages lint build
 	.ci/test

@@ -27,7 +27,7 @@ type Pinned struct {
 	Before     *Before           `json:"before,omitempty"`     // what revert returns to; only on the first pin of a row
 }
 
-// Before is the state that revert returns to.
+// Before is the state that revert returns to. That of a component's pin wants only the component.
 type Before struct {
 	SpecHash SpecHash          `json:"spec_hash"`
 	Want     map[string]Target `json:"want"`
@@ -46,7 +46,7 @@ const (
 
 // Unpinned means a component follows its source again.
 type Unpinned struct {
-	Component  string   `json:"component,omitempty"` // empty: every component
+	Component  string   `json:"component,omitempty"` // empty: every component; of an expired pin: all without one of their own
 	Why        UnpinWhy `json:"why"`
 	Deployment ID       `json:"deployment,omitempty"` // the one that moves on; empty when nothing was held
 	SpecHash   SpecHash `json:"spec_hash,omitempty"`  // the spec from before the pin, where the pin had brought its own

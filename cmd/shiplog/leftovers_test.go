@@ -151,26 +151,40 @@ func (s *site) quarantines(app string) (list []string) {
 // path is a path in the data directory.
 func (s *site) path(name ...string) string { return filepath.Join(append([]string{s.dir}, name...)...) }
 
-// strangers lists the processes that are neither the tests, the service, the ingress, the engine nor an app, and those
-// that hold the data directory mounted, as builds do.
-func (s *site) strangers() (found []string) {
-	pids, err := os.ReadDir("/proc")
+// process is one that runs now.
+type process struct {
+	pid     int
+	command string // with its arguments
+	mounts  string // that it sees
+}
+
+// processes lists what runs in the tests' namespaces, but process 1 and the tests themselves.
+func (s *site) processes() (list []process) {
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, p := range pids {
-		pid, err := strconv.Atoi(p.Name())
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == 1 || pid == os.Getpid() {
 			continue
 		}
-		raw, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if err != nil || len(raw) == 0 {
+		command, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if err != nil || len(command) == 0 {
 			continue // it ended, or is a zombie that process 1 has not buried yet
 		}
-		command := strings.ReplaceAll(strings.TrimRight(string(raw), "\x00"), "\x00", " ")
-		mounts, _ := os.ReadFile("/proc/" + p.Name() + "/mountinfo")
-		if !expected(command) || strings.Contains(string(mounts), s.dir+"/") {
-			found = append(found, p.Name()+" "+command)
+		mounts, _ := os.ReadFile("/proc/" + e.Name() + "/mountinfo")
+		list = append(list, process{pid, strings.ReplaceAll(strings.TrimRight(string(command), "\x00"), "\x00", " "), string(mounts)})
+	}
+	return list
+}
+
+// strangers lists the processes that are neither the tests, the service, the ingress, the engine nor an app, and those
+// that hold the data directory mounted, as builds do.
+func (s *site) strangers() (found []string) {
+	for _, p := range s.processes() {
+		if !expected(p.command) || strings.Contains(p.mounts, s.dir+"/") {
+			found = append(found, fmt.Sprint(p.pid, " ", p.command))
 		}
 	}
 	return found

@@ -185,16 +185,14 @@ func (s *service) must(what string, end func(context.Context) error) {
 // run serves until ctx ends, then stops in order: no new requests, no new work, then the log.
 func (s *service) run(ctx context.Context) error {
 	work, stop := context.WithCancel(ctx)
-	defer stop()
 	var tasks sync.WaitGroup
-	defer tasks.Wait()
+	defer func() { stop(); s.await(&tasks) }()
 	tasks.Go(func() { s.again(work, "the projection", func() error { return s.store.Run(work, s.events) }) })
 	tasks.Go(func() { s.again(work, "the reactor", func() error { return s.reactor.Run(work) }) })
 	tasks.Go(func() { s.compareRemotes(work) })
 	tasks.Go(func() { s.watchEngine(work) })
 	failed := make(chan error, 4)
 	if err := s.listen(failed); err != nil {
-		stop()
 		return err
 	}
 	s.log.Info("ready", "url", s.config.PublicURL, "apps", "http://<app>."+s.config.Domain+":"+portOf(s.config.Ingress), "token", s.path("admin.token"), "version", version)
@@ -205,8 +203,19 @@ func (s *service) run(ctx context.Context) error {
 	}
 	s.log.Info("stopping; the apps and the ingress go on")
 	s.shutdown()
-	stop()
 	return err
+}
+
+// await waits for what is under way, for a part of the stop time. What does not end by then waits for something outside,
+// like a container engine that hangs; it ends with the process, and the next start takes it up.
+func (s *service) await(tasks *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() { tasks.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(stopTime * 2 / 5):
+		s.log.Warn("not all work under way ends; the next start takes it up")
+	}
 }
 
 // again runs a part that should never end, and runs it again when it does.

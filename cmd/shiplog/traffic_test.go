@@ -135,17 +135,18 @@ func (t *traffic) pushes(r *repo, random *rand.Rand) {
 // orders gives commands through the API. One whose answer is lost is sometimes given again under its key, and sometimes
 // not: then nobody knows whether it was carried out.
 func (t *traffic) orders(random *rand.Rand) {
+	pinned := false // as far as its answers tell
 	for n := 1; ; n++ {
 		c := command{method: "POST", key: fmt.Sprintf("order-%d", n)}
 		var body any
-		switch random.IntN(5) {
-		case 0, 1:
-			c.what, c.path = "pin", "/v2/apps/"+t.id+"/pin"
-			body = map[string]any{"ref": fmt.Sprintf("v%d", 1+random.IntN(3)), "rollback": true, "reason": "a test"}
-		case 2, 3:
-			c.what, c.method, c.path = "unpin", "DELETE", "/v2/apps/"+t.id+"/pin"
-		case 4:
+		switch turn := random.IntN(6); {
+		case turn == 0:
 			c.what, c.path = "restart", "/v2/apps/"+t.id+"/restart"
+		case pinned && turn > 1:
+			c.what, c.method, c.path = "unpin", "DELETE", "/v2/apps/"+t.id+"/pin"
+		default:
+			c.what, c.path = "pin", "/v2/apps/"+t.id+"/pin"
+			body = map[string]any{"ref": fmt.Sprintf("v%d", 1+random.IntN(2)), "rollback": true, "reason": "a test"}
 		}
 		for try := 0; try < 20; try++ {
 			status, err := t.s.give(c, body)
@@ -153,6 +154,7 @@ func (t *traffic) orders(random *rand.Rand) {
 				t.mu.Lock()
 				if status < 300 {
 					t.commands = append(t.commands, c)
+					pinned = c.what == "pin" || pinned && c.what != "unpin"
 				} else if status < 500 {
 					t.no++
 				}

@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"shiplog/events"
 )
@@ -35,7 +37,7 @@ func (s *story) changeSpec(c ChangeSpec) error {
 		before, existed := old.Component(name)
 		same := existed && before.SameSource(comp)
 		pin, pinned := a.PinOf(name)
-		fixed := pinned && pin.Kind != events.RefBranch
+		fixed := pinned && existed && pin.Kind != events.RefBranch // of a new component the pin says nothing
 		if pinned && existed && !same {
 			return refuse(CodePinned, "%s is pinned to %s: its source cannot change; unpin it first (shiplog unpin %s)", name, pin.Ref, a.Name)
 		}
@@ -138,7 +140,8 @@ func (a App) pinnedRefusal(p Pin) error {
 
 // clean refuses targets that are in quarantine.
 func (s *story) clean(want map[string]events.Target) error {
-	for name, t := range want {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		t := want[name]
 		for _, id := range []string{string(t.Revision.Commit), string(t.Digest)} {
 			if reason, bad := s.app.Quarantined[id]; bad && id != "" {
 				return refuse(CodeQuarantined, "%s of %s is in quarantine: %s; lift it first, or choose another", t, name, reason)
@@ -146,6 +149,13 @@ func (s *story) clean(want map[string]events.Target) error {
 		}
 	}
 	return nil
+}
+
+// cleanOrServing is clean for what nobody chose just now: what is in quarantine and serves may go on serving.
+func (s *story) cleanOrServing(want map[string]events.Target) error {
+	fresh := maps.Clone(want)
+	maps.DeleteFunc(fresh, func(name string, t events.Target) bool { return t.Same(s.app.Serving[name].Target) })
+	return s.clean(fresh)
 }
 
 // resolvedRefs lists the refs that targets were resolved from.

@@ -10,7 +10,6 @@ import (
 
 func (s *story) pinTo(c PinTo) error {
 	a := s.app
-	pin, pinned := a.PinOf(c.Component)
 	if any, is := a.anyPin(); is && c.IfUnpinned {
 		return a.pinnedRefusal(any)
 	}
@@ -27,7 +26,7 @@ func (s *story) pinTo(c PinTo) error {
 			return refuse(CodeInvalid, "the configuration of %s is not known any more", c.Ref)
 		}
 	}
-	for name := range c.Targets {
+	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
 		if _, ok := spec.Component(name); !ok || (c.Component != "" && name != c.Component) {
 			return refuse(CodeInvalid, "app %s has no component %q to pin", a.Name, name)
 		}
@@ -57,11 +56,7 @@ func (s *story) pinTo(c PinTo) error {
 	if spec.Hash() != a.Spec.Hash() {
 		e.SpecHash = spec.Hash()
 	}
-	if len(a.Pins) == 0 {
-		e.Before = a.before()
-	} else if _, own := a.Pins[c.Component]; own || pinned {
-		e.Before = pin.Before
-	}
+	e.Before = a.before(c.Component)
 	if !runs {
 		e.Deployment = s.newWork().Deployment
 	}
@@ -137,12 +132,23 @@ func verb(i events.Intent) string {
 	return "pin"
 }
 
-// before is what revert returns to: what was wanted, with the digests of what runs.
-func (a App) before() *events.Before {
-	want := maps.Clone(a.Want)
-	for name, t := range want {
+// before is what revert of a pin on a component ("" = all) returns to: what was wanted before the first pin of the row,
+// with the digests of what runs. A row is the pins that follow each other on the same component; an app's pin goes on
+// with the rows of the components that it replaces.
+func (a App) before(component string) *events.Before {
+	if own, is := a.Pins[component]; is && own.Before != nil {
+		return own.Before
+	}
+	want := map[string]events.Target{}
+	for name, t := range a.Want {
 		if s, ok := a.Serving[name]; ok && s.Target.Same(t) {
-			want[name] = s.Target
+			t = s.Target
+		}
+		if p := a.Pins[name]; component == "" && p.Before != nil && !p.Before.Want[name].IsZero() {
+			t = p.Before.Want[name]
+		}
+		if component == "" || component == name {
+			want[name] = t
 		}
 	}
 	return &events.Before{SpecHash: a.Spec.Hash(), Want: want}
@@ -180,83 +186,6 @@ func (s *story) drop(reason string) {
 			s.add(events.DeploymentCanceled{Work: d.Work(), Reason: reason})
 		}
 	}
-}
-
-func (s *story) unpin(c Unpin) error {
-	a := s.app
-	pin, ok := a.Pins[c.Component]
-	if !ok && c.Component == "" {
-		pin, ok = a.anyPin()
-	}
-	if c.Why == events.UnpinExpired && (!ok || pin.Expires.IsZero() || s.order.At.Before(pin.Expires)) {
-		return nil // it was unpinned or replaced meanwhile
-	}
-	if !ok {
-		return refuse(CodeInvalid, "app %s is not pinned%s", a.Name, ofComponent(c.Component))
-	}
-	e := events.Unpinned{Component: c.Component, Why: c.Why}
-	r := request{spec: a.Spec, want: maps.Clone(a.Want), mode: events.BuildReuse}
-	switch c.Why {
-	case events.UnpinCommit:
-		s.add(e)
-		return nil
-	case events.UnpinRevert:
-		if pin.Before == nil {
-			return refuse(CodeInvalid, "nothing is recorded of app %s from before the pin: unpin it instead", a.Name)
-		}
-		r.intent, r.cause, r.want = events.IntentRevert, "rollback reverted", maps.Clone(pin.Before.Want)
-		r.spec, e.SpecHash = a.Specs[pin.Before.SpecHash], pin.Before.SpecHash
-	default:
-		s.moveOn(c, pin, &r, &e)
-	}
-	if err := s.clean(r.want); err != nil {
-		return err
-	}
-	if a.runs(r.spec, r.want) && len(a.Live()) == 0 {
-		s.add(e)
-		return nil
-	}
-	if r.intent == "" { // nothing was held: what runs goes on
-		s.add(e)
-		return nil
-	}
-	e.Deployment = s.newWork().Deployment
-	s.add(e)
-	s.request(r)
-	return nil
-}
-
-// moveOn prepares the end of a pin: the newest held revision of each component that is free again, and the spec from
-// before the pin where the pin had brought its own and nobody changed it since.
-func (s *story) moveOn(c Unpin, pin Pin, r *request, e *events.Unpinned) {
-	a := s.app
-	if pin.SpecHash != "" && pin.SpecHash == a.Spec.Hash() && pin.Before != nil && c.Component == "" {
-		r.spec, e.SpecHash = a.Specs[pin.Before.SpecHash], pin.Before.SpecHash
-		r.intent, r.cause = events.IntentUnpin, "unpinned: the configuration from before"
-		for _, comp := range r.spec.Components() {
-			if r.want[comp.Name].IsZero() {
-				r.want[comp.Name] = pin.Before.Want[comp.Name]
-			}
-		}
-		maps.DeleteFunc(r.want, func(name string, _ events.Target) bool { _, ok := r.spec.Component(name); return !ok })
-	}
-	for name, held := range a.Held {
-		if c.Component != "" && c.Component != name {
-			continue
-		}
-		if has(a.Quarantined, string(held.Revision.Commit)) {
-			continue
-		}
-		r.intent, r.cause = events.IntentUnpin, fmt.Sprintf("unpinned: held commit %s", held.Revision.Commit.Short())
-		r.want[name] = events.Target{Revision: held.Revision}
-	}
-}
-
-func ofComponent(name string) string {
-	if name == "" {
-		return ""
-	}
-	return " in component " + name
 }
 
 func (s *story) quarantine(c Quarantine) error {

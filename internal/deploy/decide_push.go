@@ -84,7 +84,7 @@ func pushCause(p PendingPush, r events.Revision) string {
 
 // followers returns the components that a push to the ref deploys now.
 func (a App) followers(repository string, ref events.RefName) []string {
-	return a.componentsOf(repository, func(c events.Component, branch string) bool {
+	return componentsOf(a.Spec, repository, func(c events.Component, branch string) bool {
 		pin, pinned := a.PinOf(c.Name)
 		switch {
 		case !pinned:
@@ -96,9 +96,11 @@ func (a App) followers(repository string, ref events.RefName) []string {
 	})
 }
 
-// heldBack returns the components whose own branch the ref is, but which a pin keeps elsewhere.
+// heldBack returns the components whose own branch the ref is, but which a pin keeps elsewhere. Where the pin brought a
+// configuration of its own, the one that comes back at unpin counts.
 func (a App) heldBack(repository string, ref events.RefName) []string {
-	return a.componentsOf(repository, func(c events.Component, branch string) bool {
+	home, _ := a.home()
+	return componentsOf(home, repository, func(c events.Component, branch string) bool {
 		pin, pinned := a.PinOf(c.Name)
 		elsewhere := pin.Kind != events.RefBranch || pin.Resolved[c.Name].Revision.Ref != ref
 		return pinned && elsewhere && c.DeployOnPush() && a.tracks(repository, c.Name, branch, ref)
@@ -107,14 +109,14 @@ func (a App) heldBack(repository string, ref events.RefName) []string {
 
 // manual reports whether the ref would deploy, were it not for deploy_on_push.
 func (a App) manual(repository string, ref events.RefName) bool {
-	return len(a.componentsOf(repository, func(c events.Component, branch string) bool {
+	return len(componentsOf(a.Spec, repository, func(c events.Component, branch string) bool {
 		return a.tracks(repository, c.Name, branch, ref)
 	})) > 0
 }
 
-func (a App) componentsOf(repository string, fits func(events.Component, string) bool) []string {
+func componentsOf(spec events.Spec, repository string, fits func(events.Component, string) bool) []string {
 	var names []string
-	for _, c := range a.Spec.Components() {
+	for _, c := range spec.Components() {
 		if url, branch, ok := c.Repository(); ok && url == repository && fits(c, branch) {
 			names = append(names, c.Name)
 		}

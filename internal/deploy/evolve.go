@@ -29,6 +29,7 @@ func Evolve(a App, r events.Recorded) App {
 		a.setSpec(e.Spec)
 	case events.SpecChanged:
 		a.setSpec(e.Spec)
+		maps.DeleteFunc(a.Held, func(c string, _ Held) bool { _, ok := e.Spec.Component(c); return !ok })
 	case events.AppStopped:
 		a.Stopped = true
 	case events.AppStarted:
@@ -44,7 +45,7 @@ func Evolve(a App, r events.Recorded) App {
 	case events.Unpinned:
 		a.unpinned(e)
 	case events.Quarantined:
-		a.Quarantined[string(e.Commit)+string(e.Digest)] = e.Reason
+		a.quarantine(e)
 	case events.Unquarantined:
 		delete(a.Quarantined, string(e.Commit)+string(e.Digest))
 	case events.ImageRemoved:
@@ -67,14 +68,14 @@ func begin(r events.Recorded) App {
 	}
 }
 
-// setSpec puts a spec in force and forgets what no longer has a component.
+// setSpec puts a spec in force and forgets what no longer has a component. What is held stays: a component that a rollback
+// takes away comes back at unpin.
 func (a *App) setSpec(s events.Spec) {
 	a.Spec = s
 	a.Specs[s.Hash()] = s
 	gone := func(name string) bool { _, ok := s.Component(name); return name != "" && !ok }
 	maps.DeleteFunc(a.Want, func(c string, _ events.Target) bool { return gone(c) })
 	maps.DeleteFunc(a.Pins, func(c string, _ Pin) bool { return gone(c) })
-	maps.DeleteFunc(a.Held, func(c string, _ Held) bool { return gone(c) })
 }
 
 func (a *App) received(e events.PushReceived, r events.Recorded) {
@@ -103,60 +104,4 @@ func (a *App) judged(e events.PushJudged, at time.Time) {
 	for _, c := range e.Components {
 		a.Want[c] = events.Target{Revision: e.Revision}
 	}
-}
-
-func (a *App) pinned(e events.Pinned, r events.Recorded) {
-	for c, t := range e.Resolved {
-		a.holdUnshipped(c, r.At)
-		a.Want[c] = t
-		if e.Kind == events.RefBranch || e.Kind == events.RefTag {
-			if url, _, ok := a.source(c); ok {
-				a.Seen[SeenKey(url, t.Revision.Ref)] = Seen{Commit: t.Revision.Commit, At: r.At}
-			}
-		}
-	}
-	if s, ok := a.Specs[e.SpecHash]; ok {
-		a.setSpec(s)
-	}
-	if e.Component == "" {
-		clear(a.Pins)
-	}
-	a.Pins[e.Component] = Pin{
-		Kind: e.Kind, Ref: e.Ref, Resolved: e.Resolved, Reason: e.Reason, By: r.Actor, At: r.At,
-		Expires: e.Expires, Deployment: e.Deployment, SpecHash: e.SpecHash, Before: e.Before,
-	}
-}
-
-// holdUnshipped keeps a revision that was on its way when its component is pinned for the first time: it is offered
-// again when the pin ends, like a push that comes later.
-func (a *App) holdUnshipped(component string, at time.Time) {
-	want, held := a.Want[component], a.Held[component]
-	_, pinned := a.PinOf(component)
-	if !pinned && held.Count == 0 && !want.Revision.IsZero() && !want.Same(a.Serving[component].Target) {
-		a.Held[component] = Held{Revision: want.Revision, At: at, Count: 1}
-	}
-}
-
-func (a *App) unpinned(e events.Unpinned) {
-	if s, ok := a.Specs[e.SpecHash]; ok {
-		a.setSpec(s)
-	}
-	if e.Component == "" {
-		clear(a.Pins)
-		clear(a.Held)
-		return
-	}
-	delete(a.Pins, e.Component)
-	if _, all := a.Pins[""]; !all {
-		delete(a.Held, e.Component)
-	}
-}
-
-// source returns where a component's code comes from under the present spec.
-func (a *App) source(component string) (url, branch string, ok bool) {
-	c, found := a.Spec.Component(component)
-	if !found {
-		return "", "", false
-	}
-	return c.Repository()
 }

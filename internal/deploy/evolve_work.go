@@ -145,14 +145,15 @@ func (a *App) end(d *Deployment, phase Phase, at time.Time) {
 	a.forget()
 }
 
-// unwant takes back what a canceled deployment wanted, when nothing newer wants anything else.
+// unwant takes back what a canceled deployment wanted, where nothing else wants the same. A pin that fixes a component is
+// a choice of its own and stays.
 func (a *App) unwant(d *Deployment) {
-	if d.Generation != a.Generation || d.Want == nil {
-		return
-	}
 	for name, t := range d.Want {
-		if s, ok := a.Serving[name]; ok && a.Want[name].Same(t) {
-			a.Want[name] = s.Target
+		if pin, pinned := a.PinOf(name); !a.Want[name].Same(t) || pinned && pin.fixes(name) {
+			continue
+		}
+		if back, ok := a.fallback(name); ok {
+			a.Want[name] = back
 		}
 	}
 }

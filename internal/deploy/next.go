@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,7 +39,7 @@ func (a Action) Identity() Action {
 }
 
 // Next returns everything that should be under way for the app. It is level-triggered: it depends on the state alone,
-// so asking again after a crash gives the same answer.
+// so asking again after a crash gives the same answer, in the same order.
 //
 // Deployments build and roll out in the order of their generations, so that the generation in the world only rises: the
 // oldest that lacks an image builds, and the oldest of all rolls out once it has them.
@@ -53,16 +55,18 @@ func Next(a App) []Action {
 	for id := range a.Pending {
 		todo = append(todo, Action{Kind: ActJudge, Push: id})
 	}
-	slices.SortFunc(todo, func(x, y Action) int { return a.Pending[x.Push].At.Compare(a.Pending[y.Push].At) })
-	for component, pin := range a.Pins {
-		if !pin.Expires.IsZero() {
+	slices.SortFunc(todo, func(x, y Action) int {
+		return cmp.Or(a.Pending[x.Push].At.Compare(a.Pending[y.Push].At), cmp.Compare(x.Push, y.Push))
+	})
+	for _, component := range slices.Sorted(maps.Keys(a.Pins)) {
+		if pin := a.Pins[component]; !pin.Expires.IsZero() {
 			todo = append(todo, Action{Kind: ActUnpin, Component: component, At: pin.Expires})
 		}
 	}
 	live := a.Live()
 	if i := slices.IndexFunc(live, func(d *Deployment) bool { return !d.ready() }); i >= 0 {
-		for name, p := range live[i].Parts {
-			if !p.Ready {
+		for _, name := range slices.Sorted(maps.Keys(live[i].Parts)) {
+			if p := live[i].Parts[name]; !p.Ready {
 				todo = append(todo, Action{Kind: ActBuild, Deployment: live[i].ID, Component: name, At: p.Retry})
 			}
 		}

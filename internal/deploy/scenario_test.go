@@ -3,6 +3,8 @@ package deploy
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,7 @@ import (
 //	roll | live | broke     the rollout begins, ends well, fails
 //	ship                    build and roll whatever is due until nothing is
 //	pin COMPONENT KIND REF N | rollback vN | unpin | commit | revert | expire   COMPONENT "*" is all
+//	branch COMPONENT REF     a spec in which that component follows REF
 //	deploy N [MODE] | restart [C] | stop | start | arg VALUE | env VALUE | cancel G | quarantine N
 type scenario struct {
 	t    *testing.T
@@ -31,13 +34,19 @@ type scenario struct {
 	log  []events.Recorded
 	last []events.Event
 	err  error
+
+	again int // how often each decision is taken again, to compare
 }
 
 const repository = "http://localhost/git/hello.git"
 
 func play(t *testing.T, script string) *scenario {
 	t.Helper()
-	s := &scenario{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	return playing(&scenario{t: t}, script)
+}
+
+func playing(s *scenario, script string) *scenario {
+	s.now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	for line := range strings.Lines(script) {
 		if line = strings.TrimSpace(line); line != "" {
 			s.last, s.err = nil, nil
@@ -122,11 +131,11 @@ func (s *scenario) step(f []string) {
 		s.pin(strings.Trim(f[1], "*"), f[2], f[3], f[4:])
 	case "rollback":
 		r := s.app.Releases[number(f[1])-1]
-		s.do(PinTo{Kind: events.RefRelease, Ref: f[1], Targets: r.Have, SpecHash: r.SpecHash, Mode: events.BuildReuse, IfUnpinned: arg(2) == "if-unpinned"})
+		s.do(PinTo{Kind: events.RefRelease, Ref: f[1], Targets: r.Have, SpecHash: r.SpecHash, Mode: events.BuildReuse, IfUnpinned: arg(2) == "if-unpinned", Commit: arg(2) == "skip-pin"})
 	case "unpin":
 		s.do(Unpin{Component: arg(1), Why: events.UnpinByHand})
 	case "commit", "revert":
-		s.do(Unpin{Why: events.UnpinWhy(f[0])})
+		s.do(Unpin{Component: arg(1), Why: events.UnpinWhy(f[0])})
 	case "expire":
 		a := s.due(ActUnpin)
 		if arg(1) != "early" {
@@ -150,6 +159,23 @@ func (s *scenario) step(f []string) {
 		scope := map[string]string{"arg": "BUILD_TIME", "env": "RUN_TIME"}[f[0]]
 		spec.Envs = []events.Env{{Key: "X", Value: f[1], Scope: scope}}
 		s.do(ChangeSpec{Spec: spec})
+	case "components":
+		spec := s.app.Spec
+		spec.Services = nil
+		for _, name := range f[1:] {
+			c, ok := s.app.Spec.Component(name)
+			if !ok {
+				c = component(name)
+			}
+			spec.Services = append(spec.Services, c)
+		}
+		s.do(ChangeSpec{Spec: spec, Targets: s.targetsOf(spec, revision("main", s.main()))})
+	case "branch":
+		spec := s.app.Spec
+		spec.Services = slices.Clone(spec.Services)
+		i := slices.IndexFunc(spec.Services, func(c events.Component) bool { return c.Name == f[1] })
+		spec.Services[i].Git = &events.GitSource{RepoCloneURL: repository, Branch: f[2]}
+		s.do(ChangeSpec{Spec: spec, Targets: s.targetsOf(spec, events.Revision{})})
 	case "cancel":
 		s.do(Cancel{Deployment: s.generation(f[1]).ID})
 	case "quarantine":
@@ -192,6 +218,20 @@ func (s *scenario) targets(only string, t events.Target) map[string]events.Targe
 	return out
 }
 
+// targetsOf is what the newest revision of a spec's components is.
+func (s *scenario) targetsOf(spec events.Spec, r events.Revision) map[string]events.Target {
+	out := map[string]events.Target{}
+	for _, c := range spec.Components() {
+		out[c.Name] = events.Target{Revision: r}
+	}
+	return out
+}
+
+// main is the commit that main was last seen at.
+func (s *scenario) main() string {
+	return s.commitName(s.app.Seen[SeenKey(repository, events.Branch("main"))].Commit)
+}
+
 // ship works off everything that is due, as the reactor would.
 func (s *scenario) ship() {
 	for range 50 {
@@ -221,6 +261,11 @@ func (s *scenario) give(o Order) {
 	s.t.Helper()
 	drafts, err := Decide(s.app, o)
 	s.err = err
+	for range s.again {
+		if again, errAgain := Decide(s.app, o); !reflect.DeepEqual(again, drafts) || fmt.Sprint(errAgain) != fmt.Sprint(err) {
+			s.t.Fatalf("%T decided again is another decision:\n%+v %v\n%+v %v", o.Command, drafts, err, again, errAgain)
+		}
+	}
 	for _, d := range drafts {
 		r, err := events.Seal(events.AppSubject(o.App), s.app.Head.Hash, d)
 		if err != nil {
@@ -249,8 +294,8 @@ func (s *scenario) due(k ActionKind) Action {
 func (s *scenario) building() (*Deployment, string, *Part) {
 	s.t.Helper()
 	for _, d := range s.app.Live() {
-		for name, p := range d.Parts {
-			if p.Builder != "" {
+		for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
+			if p := d.Parts[name]; p.Builder != "" {
 				return d, name, p
 			}
 		}

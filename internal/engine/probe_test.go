@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,9 +31,9 @@ func TestProbeDefaults(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	hits := 0
+	var hits atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hits++
+		hits.Add(1)
 		code, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
 		switch {
 		case code == 302:
@@ -59,8 +60,8 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
-	if hits < 6 {
-		t.Errorf("%d requests", hits)
+	if hits.Load() < 6 {
+		t.Errorf("%d requests", hits.Load())
 	}
 	for _, bad := range []string{"", "10.89.0.5"} {
 		if err := newProbe(events.HealthCheck{}, n).try(t.Context(), bad); err == nil {

@@ -9,6 +9,8 @@
 //     network namespace. netavark's files are in /run/containers/networks whatever --root says, and locks are in
 //     /dev/shm/libpod_lock unless lock_type is file: two Podmans share them, so tests run in namespaces (see Main).
 //   - netavark 1.4.0 turns isolation off for all networks when the last container leaves one of them; engine mends that.
+//   - networks are described in /etc/containers/networks whatever --root says, and pruning one Podman's prunes them all,
+//     unless network_config_dir says otherwise.
 //   - Podman chooses subnets from 10.89.0.0/24 on; each Podman here chooses from a 10.x.0.0/16 of its own.
 //   - a container needs explicit ulimits no higher than ours, or it does not start; so does a RUN step.
 //   - the line "failed to connect to syslog" on standard error is conmon's, where /dev/log is missing. It is harmless.
@@ -102,8 +104,9 @@ lock_type = "file"
 log_driver = "k8s-file"
 [network]
 network_backend = "netavark"
+network_config_dir = "%s/networks"
 default_subnet_pools = [{"base" = "10.%d.0.0/16", "size" = 24}]
-`, 100+rand.IntN(100))
+`, s.dir, 100+rand.IntN(100))
 }
 
 // podman returns a command of this Podman.
