@@ -35,6 +35,7 @@ type Docker struct {
 	logs     map[string]string // options of the log driver that keep logs small
 	noInit   atomic.Bool       // the engine has no init to put into containers
 	unmended atomic.Bool       // it was said that isolation cannot be mended
+	unsteady atomic.Bool       // it was said that a bridge cannot be kept as it is
 	digests  sync.Map          // image id and digest, as one string: seen to belong together
 }
 

@@ -49,6 +49,11 @@ func (d *Docker) Instances(ctx context.Context, app events.ID) ([]Instance, erro
 		return nil, err
 	}
 	found = slices.DeleteFunc(found, func(i Instance) bool { return i.ID == "" }) // ended in between
+	for _, i := range found {
+		if app == "" && i.Running() { // of a service before this one, say
+			d.steadyBridge(ctx, i)
+		}
+	}
 	slices.SortFunc(found, func(a, b Instance) int {
 		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Component, b.Component), cmp.Compare(a.Generation, b.Generation),
 			cmp.Compare(a.Index, b.Index), cmp.Compare(a.Name, b.Name))

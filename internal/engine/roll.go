@@ -125,6 +125,7 @@ func (r *rolling) one(ctx context.Context, index int, was Instance) (Instance, e
 		}
 		return i, err
 	}
+	r.steadyBridge(ctx, i)
 	how := "started and healthy after"
 	if adopted {
 		how = "was there, healthy after"
