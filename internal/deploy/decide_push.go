@@ -130,7 +130,11 @@ func (a App) tracks(repository, component, branch string, ref events.RefName) bo
 	if ref.Short() != branch || !(ref.IsBranch() || ref.IsTag()) {
 		return false
 	}
-	if from := a.Want[component].Revision.Ref; from != "" && from.Short() == branch {
+	own := a.Want[component]
+	if pin, pinned := a.PinOf(component); pinned && pin.Before != nil { // a pin can be to the other of that name
+		own = pin.Before.Want[component]
+	}
+	if from := own.Revision.Ref; from != "" && from.Short() == branch {
 		return from == ref
 	}
 	branchSeen, ok := a.Seen[SeenKey(repository, events.Branch(branch))]
