@@ -901,6 +901,26 @@ var decisions = []struct {
 		quarantine 2
 		unpin`, `
 		Unpinned by hand`, "web=1"},
+	{"what is in quarantine and never ran is not deployed with another component's push", `
+		app web api
+		branch api dev
+		push main 1
+		push dev 2
+		claim
+		fail
+		quarantine 1
+		push dev 3`, `
+		PushJudged quarantined`, ""},
+	{"what is in quarantine and runs goes on with another component's push", `
+		app web api
+		branch api dev
+		push main 1
+		push dev 2
+		ship
+		quarantine 1
+		push dev 3`, `
+		PushJudged deploys api
+		DeploymentRequested 2 push web=1:pull api=3:build`, "web=1 api=3"},
 	{"a failed push that is put in quarantine does not come with another component's", `
 		app web api
 		branch api dev
