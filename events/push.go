@@ -16,7 +16,7 @@ type PushReceived struct {
 	Message    string   `json:"message,omitempty"` // of the newest commit, at most 1,024 bytes
 	Author     string   `json:"author,omitempty"`  // of the newest commit, at most 256 bytes
 	Pusher     string   `json:"pusher,omitempty"`  // at most 256 bytes
-	Paths      []string `json:"paths,omitempty"`   // changed paths, at most 100
+	Paths      []string `json:"paths,omitempty"`   // changed paths, at most 100 and 32 KiB
 	MorePaths  bool     `json:"more_paths,omitempty"`
 	BodyHash   string   `json:"body_hash,omitempty"` // SHA-256 of the raw body, in hex
 }

@@ -22,7 +22,31 @@ func Decide(a App, o Order) ([]events.Draft, error) {
 	if err := s.decide(); err != nil {
 		return nil, err
 	}
+	if err := s.fits(); err != nil {
+		return s.instead(err)
+	}
 	return s.drafts, nil
+}
+
+// instead decides what becomes of an order whose events are too large, where a refusal would leave work that is tried
+// for ever: a push is judged all the same, and a build has failed.
+func (s *story) instead(tooLarge error) ([]events.Draft, error) {
+	switch c := s.order.Command.(type) {
+	case JudgePush:
+		s.order.Command = JudgePush{Push: c.Push, Err: tooLarge.Error()}
+	case FinishBuild:
+		s.order.Command = FailBuild{
+			Deployment: c.Deployment, Component: c.Component, Attempt: c.Attempt,
+			Reason: "the record of what went into the image does not fit in the log: use fewer base images, or fewer and shorter build arguments",
+		}
+	default:
+		return nil, tooLarge
+	}
+	s.drafts = nil
+	if err := s.decide(); err != nil {
+		return nil, err
+	}
+	return s.drafts, s.fits()
 }
 
 // DeploymentID returns the id of the deployment that an order on an app makes, if it makes one.

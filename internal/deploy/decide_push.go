@@ -13,9 +13,7 @@ func (s *story) receivePush(c ReceivePush) {
 		return
 	}
 	p.Message, p.Author, p.Pusher = clip(p.Message, 1024), clip(p.Author, 256), clip(p.Pusher, 256)
-	if len(p.Paths) > 100 {
-		p.Paths, p.MorePaths = p.Paths[:100], true
-	}
+	p.Paths, p.MorePaths = shorten(p.Paths, p.MorePaths)
 	s.add(p)
 }
 
@@ -70,6 +68,11 @@ func (s *story) ship(v events.PushJudged, p PendingPush) {
 			s.add(v)
 			return
 		}
+	}
+	if err := s.cleanOrServing(want); err != nil { // another component's: it is wanted, and never served
+		v.Verdict, v.Reason, v.Components = events.VerdictQuarantined, err.Error(), nil
+		s.add(v)
+		return
 	}
 	v.Deployment = s.newWork().Deployment
 	s.add(v)
@@ -130,7 +133,11 @@ func (a App) tracks(repository, component, branch string, ref events.RefName) bo
 	if ref.Short() != branch || !(ref.IsBranch() || ref.IsTag()) {
 		return false
 	}
-	if from := a.Want[component].Revision.Ref; from != "" && from.Short() == branch {
+	own := a.Want[component]
+	if pin, pinned := a.PinOf(component); pinned && pin.Before != nil { // a pin can be to the other of that name
+		own = pin.Before.Want[component]
+	}
+	if from := own.Revision.Ref; from != "" && from.Short() == branch {
 		return from == ref
 	}
 	branchSeen, ok := a.Seen[SeenKey(repository, events.Branch(branch))]

@@ -93,6 +93,9 @@ func (a *App) built(d *Deployment, e events.ImageBuilt, at time.Time) {
 	if d.ready() {
 		d.enter(PendingDeploy, at)
 	}
+	if has(a.Quarantined, string(e.Digest)) {
+		return
+	}
 	for _, other := range a.Live() { // whoever waits to build the very same needs to no more
 		if p := other.Parts[e.Component]; p != nil && !p.Ready && p.Key == e.Key && p.Builder == "" && other.Mode == events.BuildReuse {
 			p.Target.Digest, p.Ready, p.Build = e.Digest, true, false
@@ -138,9 +141,12 @@ func (a *App) released(d *Deployment, e events.Released, r events.Recorded) {
 	a.end(d, Active, r.At)
 }
 
-// end finishes a deployment other than by superseding, which also ends a row of superseded builds.
+// end finishes a deployment other than by superseding. That also ends a row of superseded builds, unless it is one that
+// never got to build: a restart, or one canceled while it was queued.
 func (a *App) end(d *Deployment, phase Phase, at time.Time) {
-	a.Superseded = 0
+	if d.Intent != events.IntentRestart && d.Phase != PendingBuild {
+		a.Superseded = 0
+	}
 	d.end(phase, at)
 	a.forget()
 }

@@ -83,13 +83,21 @@ func (h *Handler) State(ctx context.Context, app events.ID) (App, error) {
 	if err := h.load(ctx, m, app); err != nil {
 		return App{}, err
 	}
-	if m.app.ID == "" { // nobody's id: do not remember everything that is asked for
-		m.loaded = false
-		h.mu.Lock()
-		delete(h.apps, app)
-		h.mu.Unlock()
-	}
+	h.forgetNobody(m, app)
 	return m.app.Clone(), nil
+}
+
+// forgetNobody drops what is remembered of an id that no app has: everybody may ask for any.
+func (h *Handler) forgetNobody(m *memory, app events.ID) {
+	if m.app.ID != "" {
+		return
+	}
+	m.loaded = false
+	h.mu.Lock()
+	if h.apps[app] == m {
+		delete(h.apps, app)
+	}
+	h.mu.Unlock()
 }
 
 // do runs one order. beside, when set, gives an append to another subject that belongs in the same batch.
@@ -98,6 +106,7 @@ func (h *Handler) do(ctx context.Context, app events.ID, o Order, beside func() 
 	m := h.memory(app)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer h.forgetNobody(m, app)
 	for try := range maxTries {
 		if err := wait(ctx, try); err != nil {
 			return Result{}, err

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -20,12 +21,15 @@ import (
 //	push REF N              a push of commit N to REF arrives and is judged
 //	hook ID REF N           a push arrives under that delivery id
 //	judge ID N              its ref is resolved to commit N ("-": gone, "?": not resolvable)
+//	claim again [BUILDER] | built of ATTEMPT | late built G | late live G   the same out of turn
 //	claim | built | fail    what the builder reports of the oldest build that is due; "fail again" is worth a retry
 //	roll | live | broke     the rollout begins, ends well, fails
 //	ship                    build and roll whatever is due until nothing is
 //	pin COMPONENT KIND REF N | rollback vN | unpin | commit | revert | expire   COMPONENT "*" is all
 //	branch COMPONENT REF     a spec in which that component follows REF
-//	deploy N [MODE] | restart [C] | stop | start | arg VALUE | env VALUE | cancel G | quarantine N
+//	deploy N [MODE] | restart [C] | stop | start | arg VALUE | env VALUE | cancel G | quarantine N | delete
+//	image-quarantine N      of the image that is being built of commit N
+//	components C…           a spec with those components
 type scenario struct {
 	t    *testing.T
 	app  App
@@ -111,11 +115,32 @@ func (s *scenario) step(f []string) {
 		}
 		s.do(c)
 	case "claim":
+		if arg(1) == "again" {
+			d, name, p := s.building()
+			s.do(ClaimBuild{d.ID, name, cmp.Or(arg(2), p.Builder), s.now.Add(time.Minute)})
+			return
+		}
 		a := s.due(ActBuild)
 		s.do(ClaimBuild{a.Deployment, a.Component, "local", s.now.Add(time.Minute)})
 	case "built":
 		d, name, p := s.building()
-		s.do(FinishBuild{Deployment: d.ID, Component: name, Attempt: p.Attempt, Digest: s.image(p.Key)})
+		attempt := p.Attempt
+		if arg(1) == "of" {
+			attempt = number(arg(2))
+		}
+		s.do(FinishBuild{Deployment: d.ID, Component: name, Attempt: attempt, Digest: s.image(p.Key)})
+	case "late":
+		d := s.generation(f[2])
+		if f[1] == "built" {
+			s.do(FinishBuild{Deployment: d.ID, Component: "web", Attempt: 1, Digest: digest("late")})
+		} else {
+			s.do(FinishRollout{Deployment: d.ID})
+		}
+	case "delete":
+		s.do(DeleteApp{})
+	case "image-quarantine":
+		d, _, p := s.building()
+		s.do(Quarantine{Digest: s.image(p.Key), Reason: "bad image of " + string(d.ID)})
 	case "fail":
 		d, name, p := s.building()
 		s.do(FailBuild{Deployment: d.ID, Component: name, Attempt: p.Attempt, Reason: "step 3 failed", Retry: arg(1) == "again"})
@@ -175,6 +200,9 @@ func (s *scenario) step(f []string) {
 		spec.Services = slices.Clone(spec.Services)
 		i := slices.IndexFunc(spec.Services, func(c events.Component) bool { return c.Name == f[1] })
 		spec.Services[i].Git = &events.GitSource{RepoCloneURL: repository, Branch: f[2]}
+		if n, ok := strings.CutPrefix(f[2], "commit:"); ok {
+			spec.Services[i].Git.Branch = string(commit(n))
+		}
 		s.do(ChangeSpec{Spec: spec, Targets: s.targetsOf(spec, events.Revision{})})
 	case "cancel":
 		s.do(Cancel{Deployment: s.generation(f[1]).ID})
