@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shiplog/builder"
-	"shiplog/events"
 	"shiplog/gitwatch"
 	"shiplog/internal/deploy"
 	"shiplog/internal/durable"
@@ -26,7 +25,6 @@ import (
 	"shiplog/internal/natslog"
 	"shiplog/internal/reactor"
 	"shiplog/internal/registry"
-	"shiplog/internal/rollout"
 	"shiplog/internal/secrets"
 	"shiplog/projections"
 )
@@ -229,119 +227,6 @@ func (s *service) again(ctx context.Context, what string, run func() error) {
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-// compareRemotes looks for pushes that the git remote took and the log did not: at the start, and every 3 minutes.
-func (s *service) compareRemotes(ctx context.Context) {
-	if last, err := s.events.Last(ctx); err == nil && s.store.Wait(ctx, last) == nil {
-		s.archiveOrphans() // only when every app is known
-	}
-	for {
-		apps, _ := s.known()
-		for _, app := range apps {
-			if err := s.watch.Compare(ctx, app, events.Self); err != nil && ctx.Err() == nil {
-				s.log.Warn("cannot compare a git remote with the log", "app", app, "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(3 * time.Minute):
-		}
-	}
-}
-
-// watchEngine looks every few seconds at what the engine runs, and has an app held again whose instances changed by
-// themselves: one that the engine restarted has another address. (Asking is also what mends Podman's isolation of
-// networks, see engine.Docker.)
-func (s *service) watchEngine(ctx context.Context) {
-	seen := map[events.ID]string{}
-	for {
-		running, err := s.engine.Instances(ctx, "")
-		if err == nil {
-			now := map[events.ID]string{}
-			for _, i := range running {
-				now[i.App] += i.ID + i.State + i.Address + "\n"
-			}
-			for app, what := range now {
-				if before, known := seen[app]; known && before != what {
-					s.reactor.Changed(app)
-				}
-			}
-			for app := range seen {
-				if now[app] == "" {
-					s.reactor.Changed(app)
-				}
-			}
-			seen = now
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(3 * time.Second):
-		}
-	}
-}
-
-// known lists the apps to look after: those that exist, and those that the engine still runs something of. It is
-// complete up to the position that is returned with it.
-func (s *service) known() ([]events.ID, events.Position) {
-	upTo := s.store.Checkpoint()
-	var ids []events.ID
-	for page := 0; ; page += 100 {
-		apps, total, err := s.store.Apps(page, 100)
-		for _, a := range apps {
-			ids = append(ids, a.ID)
-		}
-		if err != nil || page+100 >= total {
-			break
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	running, err := s.engine.Instances(ctx, "")
-	if err != nil {
-		s.log.Warn("cannot ask the engine what runs", "error", err)
-	}
-	for _, i := range running {
-		ids = append(ids, i.App)
-	}
-	return ids, upTo
-}
-
-func (s *service) openReactor(context.Context) error {
-	user, password, plain, host := s.account()
-	agent := &rollout.Agent{
-		Desk: s.handler, Engine: s.engine, Ingress: s.ingress, Images: verifier{s.images}, Secrets: s.secrets, Logs: s.lines,
-		Registry: host, User: user, Pass: password, Plain: plain, Domain: s.config.Domain, Now: time.Now,
-	}
-	worker := &builder.Worker{
-		Desk: s.handler, Builder: s.builder, Secrets: s.secrets, Logs: s.lines, Source: s.source,
-		Name: "local", Registry: host, User: user, Password: password, Plain: plain, Now: time.Now,
-	}
-	s.reactor = reactor.New(reactor.Options{
-		Desk: s.handler, Log: s.events, Apps: s.known, Slog: s.log,
-		Pools: map[deploy.ActionKind]int{deploy.ActBuild: s.config.Builds, deploy.ActHold: 16, deploy.ActJudge: 64},
-		Hands: map[deploy.ActionKind]reactor.Hand{
-			deploy.ActJudge: func(ctx context.Context, app deploy.App, a deploy.Action) error {
-				return s.watch.Judge(ctx, app.ID, a.Push)
-			},
-			deploy.ActBuild:   worker.Build,
-			deploy.ActRollout: agent.Rollout,
-			deploy.ActHold:    agent.Hold,
-			deploy.ActUnpin:   s.expire,
-		},
-	})
-	return nil
-}
-
-// expire ends a pin whose time is over.
-func (s *service) expire(ctx context.Context, app deploy.App, a deploy.Action) error {
-	_, err := s.handler.Do(ctx, app.ID, deploy.Order{
-		ID: fmt.Sprintf("expire:%s:%d", a.Component, a.At.UnixNano()), Actor: events.Self, At: time.Now(),
-		Command: deploy.Unpin{Component: a.Component, Why: events.UnpinExpired},
-	})
-	return err
 }
 
 func portOf(addr string) string {
