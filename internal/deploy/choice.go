@@ -122,8 +122,11 @@ func (a *App) unpinned(e events.Unpinned) {
 // rest settles what is wanted after a pin that ends without a deployment: what was held, or else what runs or is on its
 // way. A pin that failed or was canceled must not come back with the next deployment.
 func (a *App) rest(e events.Unpinned, freed []string) {
-	if len(freed) == 0 {
-		freed = []string{e.Component} // it falls under the app's pin, which runs already
+	if all, whole := a.Pins[""]; whole && e.Component != "" { // it falls under the app's pin
+		if t := all.Resolved[e.Component]; !t.IsZero() && a.quarantined(t) == "" && !a.Want[e.Component].Same(t) {
+			a.Want[e.Component] = t
+		}
+		return
 	}
 	for _, name := range freed {
 		if _, ok := a.Spec.Component(name); !ok {

@@ -13,6 +13,9 @@ func (s *story) pinTo(c PinTo) error {
 	if any, is := a.anyPin(); is && c.IfUnpinned {
 		return a.pinnedRefusal(any)
 	}
+	if all, whole := a.Pins[""]; c.Commit && c.Component != "" && whole {
+		return a.pinnedRefusal(all) // it would fall back under that pin at once
+	}
 	if len(c.Targets) == 0 {
 		return refuse(CodeInvalid, "%q is nothing that app %s can run", c.Ref, a.Name)
 	}

@@ -25,6 +25,9 @@ func (s *story) unpin(c Unpin) error {
 	if !ok {
 		return refuse(CodeInvalid, "app %s is not pinned%s", a.Name, ofComponent(c.Component))
 	}
+	if c.Why == events.UnpinCommit && c.Component != "" && whole {
+		return a.pinnedRefusal(all) // it cannot keep what the app's pin forbids
+	}
 	e := events.Unpinned{Component: c.Component, Why: c.Why}
 	r := request{spec: a.Spec, want: maps.Clone(a.Want), mode: events.BuildReuse}
 	switch {

@@ -29,7 +29,7 @@ func Evolve(a App, r events.Recorded) App {
 		a.setSpec(e.Spec)
 	case events.SpecChanged:
 		a.setSpec(e.Spec)
-		maps.DeleteFunc(a.Held, func(c string, _ Held) bool { _, ok := e.Spec.Component(c); return !ok })
+		a.drop(e.Spec)
 	case events.AppStopped:
 		a.Stopped = true
 	case events.AppStarted:
@@ -76,6 +76,18 @@ func (a *App) setSpec(s events.Spec) {
 	gone := func(name string) bool { _, ok := s.Component(name); return name != "" && !ok }
 	maps.DeleteFunc(a.Want, func(c string, _ events.Target) bool { return gone(c) })
 	maps.DeleteFunc(a.Pins, func(c string, _ Pin) bool { return gone(c) })
+}
+
+// drop forgets of the pins, and of what they hold, the components that a person took out of the spec. One of that name that
+// is added later is another.
+func (a *App) drop(s events.Spec) {
+	gone := func(name string) bool { _, ok := s.Component(name); return !ok }
+	maps.DeleteFunc(a.Held, func(c string, _ Held) bool { return gone(c) })
+	for component, pin := range a.Pins {
+		pin.Resolved = maps.Clone(pin.Resolved) // the event's own stays as it is
+		maps.DeleteFunc(pin.Resolved, func(c string, _ events.Target) bool { return gone(c) })
+		a.Pins[component] = pin
+	}
 }
 
 func (a *App) received(e events.PushReceived, r events.Recorded) {
