@@ -17,8 +17,8 @@ func TestAnyOrder(t *testing.T) {
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
-			for seed := uint64(shard); seed < seeds; seed += shards {
-				anyOrder(t, seed)
+			for i := range uint64(seeds / shards) {
+				anyOrder(t, uint64(shard)*seeds/shards+i)
 			}
 		})
 	}
@@ -31,7 +31,7 @@ func anyOrder(t *testing.T, seed uint64) {
 	for i := range 40 {
 		s.random(rng)
 		s.holds(t, seed)
-		if i == 20 {
+		if i == 20 && seed%8 == 0 {
 			stored = restored(t, s.app)
 		}
 	}
@@ -196,12 +196,15 @@ func (s *scenario) settled(t *testing.T, seed uint64, stored App) {
 	var replayed App
 	for _, r := range s.log {
 		replayed = Evolve(replayed, r)
-		if r.Position.Compare(stored.Head.Position) > 0 {
+		if stored.ID != "" && r.Position.Compare(stored.Head.Position) > 0 {
 			stored = Evolve(stored, r)
 		}
 	}
 	if !reflect.DeepEqual(replayed, s.app) {
 		t.Fatalf("seed %d: a replay gives another state", seed)
+	}
+	if seed%8 != 0 { // what follows costs more than the life itself
+		return
 	}
 	before := encode(t, s.app)
 	if encode(t, restored(t, s.app)) != before {
