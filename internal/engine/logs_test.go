@@ -28,6 +28,9 @@ func TestLogs(t *testing.T) {
 	r.Count = 2
 	b.roll(r)
 	b.roll(b.rollout("api", 2))
+	for began := time.Now(); strings.Count(logText(t, b, LogOptions{}), "\n") < 3 && time.Since(began) < 10*time.Second; {
+		time.Sleep(20 * time.Millisecond) // an instance can be healthy before the engine has written down what it said
+	}
 	seen := map[string]int{}
 	for line, err := range b.Logs(t.Context(), b.app, LogOptions{}) {
 		if err != nil {
