@@ -59,6 +59,11 @@ func TestBuild(t *testing.T) {
 	if log := s.shiplog("logs", "shop", "--build"); s.count("shop", "BuildStarted") != 3 || strings.Contains(log, "Using cache") {
 		t.Errorf("--no-cache made %d builds, and its log is:\n%s", s.count("shop", "BuildStarted"), log)
 	}
+	s.shiplog("clear-cache", "--yes")
+	s.shiplog("deploy", "shop", "--wait", "--force")
+	if log := s.shiplog("logs", "shop", "--build"); s.count("shop", "BuildStarted") != 4 || strings.Contains(log, "Using cache") {
+		t.Errorf("after the cache was cleared there were %d builds, and the log is:\n%s", s.count("shop", "BuildStarted"), log)
+	}
 
 	r.write("Dockerfile", "FROM busybox\n")
 	r.commit("no such stage")

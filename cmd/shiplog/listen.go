@@ -73,6 +73,7 @@ func (s *service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, s.ready(r.Context())) })
 	mux.Handle("POST /v2/projection/rebuild", s.admin(s.rebuild))
 	mux.Handle("GET /v2/projection/dump", s.admin(s.dump))
+	mux.Handle("DELETE /v2/build-cache", s.admin(s.clearCache))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(w, "Shiplog %s\n\nThe API is at /v2/apps, the git remotes are at /git/<app>.git.\nOn the command line: shiplog --help\n", version)

@@ -10,5 +10,5 @@ import (
 func run(ctx context.Context, args []string) int {
 	serve := func(*cli) *cobra.Command { return newServeCommand() }
 	ingress := func(*cli) *cobra.Command { return newIngressCommand() }
-	return execute(ctx, newRoot(serve, ingress, newRebuildCommand, newDemoCommand), args)
+	return execute(ctx, newRoot(serve, ingress, newRebuildCommand, newClearCacheCommand, newDemoCommand), args)
 }
