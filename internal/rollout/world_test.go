@@ -28,6 +28,7 @@ type world struct {
 	desk    *deploy.Handler
 	engine  *fakeEngine
 	ingress *fakeIngress
+	real    Ingress // in the fake one's place
 	images  *fakeImages
 	app     events.ID
 	secrets map[string]string // by the sealed reference
@@ -144,8 +145,12 @@ func (w *world) state() deploy.App {
 }
 
 func (w *world) agent() *Agent {
+	var in Ingress = w.ingress
+	if w.real != nil {
+		in = w.real
+	}
 	return &Agent{
-		Desk: fakeDesk{w}, Engine: w.engine, Ingress: w.ingress, Images: w.images, Secrets: fakeSecrets{w}, Logs: fakeLogs{w},
+		Desk: fakeDesk{w}, Engine: w.engine, Ingress: in, Images: w.images, Secrets: fakeSecrets{w}, Logs: fakeLogs{w},
 		Registry: "127.0.0.1:5000", User: "shiplog", Pass: "hunter2", Plain: true, Domain: "localhost",
 		Now: w.clock, Wait: w.wait,
 	}
