@@ -17,7 +17,7 @@ import (
 )
 
 // Engine runs instances. Calls for different apps may run at the same time; of Roll, Retire and RemoveApp for one app only
-// one may. Every call returns soon after its context ends.
+// one may, but for Retires of different instances. Every call returns soon after its context ends.
 //
 // Errors wrap ErrDown when the container engine cannot be reached: nothing is known then about what the call has done.
 type Engine interface {

@@ -24,7 +24,7 @@ var (
 	errNoApp       = &page{404, "no-app", "No app here", "No app answers at this address. Check the name.", false}
 	errNoRoute     = &page{404, "no-route", "Nothing at this path", "The app has no service for this path.", false}
 	errStopped     = &page{503, "stopped", "Stopped", "This app is stopped. Whoever runs it can start it again.", false}
-	errDeploying   = &page{503, "deploying", "Deploying", "The first release of this app is on its way. Try again in a moment.", true}
+	errDeploying   = &page{503, "deploying", "Deploying", "This app is on its way. Try again in a moment.", true}
 	errUnreachable = &page{502, "unreachable", "No answer", "The app does not answer. Its logs say why.", false}
 	errProtocol    = &page{505, "protocol", "HTTP/1.1 only", "HTTP/2 without TLS is not spoken here.", false}
 	errConnect     = &page{405, "connect", "Not a proxy", "CONNECT is not something this server does.", false}

@@ -15,7 +15,7 @@ type State string
 const (
 	Serving   State = "serving"   // requests go to the backends
 	Stopped   State = "stopped"   // 503: a person stopped the app
-	Deploying State = "deploying" // 503 with Retry-After: there is no release yet
+	Deploying State = "deploying" // 503 with Retry-After: it is on its way
 )
 
 // AppRoutes is everything the ingress knows of one app.

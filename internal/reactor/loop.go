@@ -25,6 +25,7 @@ type loop struct {
 	failed  map[deploy.Action]failure // by identity, while it is still wanted
 	held    events.Head               // state that a hold was last carried out for
 	heldAt  time.Time
+	changed bool // by itself, what the app runs: since the hold under way began
 }
 
 // task is an action under way.
@@ -45,10 +46,10 @@ func (l *loop) nudge() {
 	}
 }
 
-// forgetHold has the next look hold the app again.
+// forgetHold has the next look hold the app again; one that is under way may have looked before the change.
 func (l *loop) forgetHold() {
 	l.mu.Lock()
-	l.held = events.Head{}
+	l.held, l.changed = events.Head{}, true
 	l.mu.Unlock()
 	l.nudge()
 }
@@ -120,6 +121,9 @@ func (l *loop) consider(ctx context.Context, state deploy.App, a deploy.Action) 
 	if wait := time.Until(due); wait > 0 {
 		return wait
 	}
+	if a.Kind == deploy.ActHold {
+		l.changed = false
+	}
 	taskCtx, cancel := context.WithCancel(ctx)
 	l.running[id] = &task{cancel}
 	l.r.tasks.Go(func() {
@@ -158,7 +162,9 @@ func (l *loop) ended(ctx context.Context, id deploy.Action, head events.Head, er
 	switch {
 	case ctx.Err() != nil: // it was not wanted any more
 	case err == nil && id.Kind == deploy.ActHold:
-		l.held, l.heldAt = head, time.Now()
+		if !l.changed {
+			l.held, l.heldAt = head, time.Now()
+		}
 		delete(l.failed, id)
 	default: // if it is still wanted
 		f := l.failed[id]

@@ -237,6 +237,24 @@ func TestWhatChangedByItselfIsHeldAgain(t *testing.T) {
 	s.until("another hold", func(deploy.App) bool { return holds.Load() == 2 })
 }
 
+func TestAChangeDuringAHoldIsHeldAgain(t *testing.T) {
+	s := open(t)
+	var holds atomic.Int64
+	began, goOn := make(chan struct{}), make(chan struct{})
+	s.hands[deploy.ActHold] = func(context.Context, deploy.App, deploy.Action) error {
+		if holds.Add(1) == 1 {
+			close(began)
+			<-goOn
+		}
+		return nil
+	}
+	s.run()
+	<-began
+	s.reactor.Changed(s.app)
+	close(goOn)
+	s.until("another hold", func(deploy.App) bool { return holds.Load() == 2 })
+}
+
 func TestStopWaitsForItsHands(t *testing.T) {
 	s := open(t)
 	began := make(chan struct{})

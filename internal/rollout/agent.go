@@ -64,6 +64,20 @@ type Agent struct {
 	Domain     string        // an app answers at <name>.<Domain>
 	Patience   time.Duration // how long a registry may be out of reach before a rollout fails; default 2 minutes
 	Now        func() time.Time
+	// Wait returns after d, or with ctx's error as soon as that ends. Default: by the clock.
+	Wait func(ctx context.Context, d time.Duration) error
+}
+
+func (a *Agent) wait(ctx context.Context, d time.Duration) error {
+	if a.Wait != nil {
+		return a.Wait(ctx, d)
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // order makes a command of the agent's own. Its id follows from the work, so that a report sent twice is one.

@@ -7,15 +7,16 @@ import (
 
 	"shiplog/events"
 	"shiplog/internal/deploy"
+	"shiplog/internal/spec"
 )
 
 // environment returns the variables a component's instances run with. Secrets are opened here and nowhere else on the way.
-func (a *Agent) environment(app deploy.App, spec events.Spec, c events.Component) (map[string]string, error) {
+func (a *Agent) environment(app deploy.App, s events.Spec, c events.Component) (map[string]string, error) {
 	env := map[string]string{}
-	if spec.IsService(c.Name) {
-		env["PORT"] = strconv.Itoa(port(c))
+	if s.IsService(c.Name) {
+		env["PORT"] = strconv.Itoa(spec.Port(c))
 	}
-	for _, e := range spec.EnvsFor(c, "RUN_TIME") {
+	for _, e := range s.EnvsFor(c, "RUN_TIME") {
 		env[e.Key] = e.Value
 		if e.Type != "SECRET" {
 			continue
@@ -27,13 +28,6 @@ func (a *Agent) environment(app deploy.App, spec events.Spec, c events.Component
 		env[e.Key] = value
 	}
 	return env, nil
-}
-
-func port(c events.Component) int {
-	if c.HTTPPort == 0 {
-		return 8080
-	}
-	return c.HTTPPort
 }
 
 // stopwatch measures the parts of a rollout.

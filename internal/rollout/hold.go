@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,147 +13,142 @@ import (
 	"shiplog/internal/deploy"
 	"shiplog/internal/engine"
 	"shiplog/internal/ingress"
+	"shiplog/internal/spec"
 )
+
+// look is how often the instances that serve are looked at while old ones drain, which may take many minutes.
+const look = 3 * time.Second
 
 // Hold makes the world equal to what serves: missing instances are started, the ingress sends requests to the ones that
 // should get them, and every other instance of the app is drained and removed. It is what adopts running containers after
 // a restart of the service, and what cleans up after a rollout, good or bad.
+//
+// While the engine cannot say what runs, or the ingress does not take the routes, nothing else is touched.
 func (a *Agent) Hold(ctx context.Context, app deploy.App, _ deploy.Action) error {
 	if app.Deleted {
 		if err := a.Ingress.Remove(ctx, string(app.ID), fence(app)); err != nil {
-			return fmt.Errorf("take %s off the ingress: %w", app.Name, err)
+			return a.unrouted(app, err)
 		}
 		return a.Engine.RemoveApp(ctx, app.ID)
 	}
-	live := map[string][]engine.Instance{}
-	spec := app.Spec
+	all, err := a.Engine.Instances(ctx, app.ID)
+	if err != nil {
+		return err
+	}
+	live := present(app, all)
 	var missing error
-	if !app.Stopped {
-		for name, s := range app.Serving {
-			spec = app.Specs[s.SpecHash]
-			instances, err := a.keep(ctx, app, spec, name, s)
-			if err != nil {
-				missing = errors.Join(missing, err)
-			}
-			live[name] = instances
+	if lacking := lacks(app, live); len(lacking) > 0 {
+		// What runs is routed before the rest is waited for: its addresses may have changed.
+		state := ingress.Serving
+		if len(live) == 0 {
+			state = ingress.Deploying
 		}
-	}
-	if err := a.route(ctx, app, spec, live); err != nil {
-		return fmt.Errorf("set the routes of %s: %w", app.Name, err)
-	}
-	if err := a.retire(ctx, app, spec, live); err != nil {
-		return err
-	}
-	return missing
-}
-
-// keep returns the instances of a component that serve, after starting those that are not there.
-func (a *Agent) keep(ctx context.Context, app deploy.App, spec events.Spec, name string, s deploy.Serving) ([]engine.Instance, error) {
-	c, ok := spec.Component(name)
-	if !ok {
-		return nil, nil
-	}
-	all, err := a.Engine.Instances(ctx, app.ID)
-	if err != nil {
-		return nil, err
-	}
-	have := slices.DeleteFunc(only(all, name, s.Generation), func(i engine.Instance) bool { return !i.Running() })
-	if len(have) >= max(1, c.InstanceCount) {
-		return have, nil
-	}
-	image, err := a.image(app.ID, name, s.Target)
-	if err != nil {
-		return have, err
-	}
-	if there, err := a.Engine.Has(ctx, image.Digest); err != nil {
-		return have, err
-	} else if !there {
-		if err := a.pull(ctx, image, io.Discard); err != nil {
-			return have, fmt.Errorf("bring %s back: %w", name, err)
+		if err := a.route(ctx, app, servingSpec(app), state, live); err != nil {
+			return err
 		}
-	}
-	started, err := a.start(ctx, app, spec, c, s.Deployment, s.Generation, s.Target, io.Discard)
-	if err != nil {
-		return have, fmt.Errorf("bring %s back: %w", name, err)
-	}
-	return started, nil
-}
-
-// retire drains and removes every instance of the app that is not among the live ones.
-func (a *Agent) retire(ctx context.Context, app deploy.App, spec events.Spec, live map[string][]engine.Instance) error {
-	all, err := a.Engine.Instances(ctx, app.ID)
-	if err != nil {
-		return err
-	}
-	var old []engine.Instance
-	var backends []string
-	for _, i := range all {
-		if !slices.ContainsFunc(live[i.Component], func(l engine.Instance) bool { return l.ID == i.ID }) {
-			old = append(old, i)
-			if i.Address != "" && i.Running() {
-				backends = append(backends, i.Address)
+		for _, name := range lacking {
+			if err := a.restore(ctx, app, name); err != nil {
+				missing = errors.Join(missing, fmt.Errorf("bring %s back: %w", name, err))
 			}
 		}
-	}
-	if len(old) == 0 {
-		return nil
-	}
-	drain, grace := termination(spec, old[0].Component)
-	if len(backends) > 0 {
-		if _, err := a.Ingress.Drain(ctx, backends, drain); err != nil {
-			return fmt.Errorf("drain the old instances of %s: %w", app.Name, err)
+		if all, err = a.Engine.Instances(ctx, app.ID); err != nil {
+			return errors.Join(missing, err)
 		}
+		live = present(app, all)
 	}
-	return a.Engine.Retire(ctx, old, grace)
+	if err := a.route(ctx, app, servingSpec(app), standing(app), live); err != nil {
+		return errors.Join(missing, err)
+	}
+	return errors.Join(missing, a.retireAndFollow(ctx, app, all, live))
 }
 
-// termination returns how long a component's instances may drain, and then take to end. The defaults are App Platform's.
-func termination(spec events.Spec, component string) (drain, grace time.Duration) {
-	drain, grace = 15*time.Second, 120*time.Second
-	if c, ok := spec.Component(component); ok && c.Termination != nil {
-		if s := c.Termination.DrainSeconds; s > 0 {
-			drain = time.Duration(s) * time.Second
-		}
-		if s := c.Termination.GracePeriodSeconds; s > 0 {
-			grace = time.Duration(s) * time.Second
-		}
-	}
-	return drain, grace
-}
-
-// route tells the ingress where the app's requests go. The table is fenced with the place of the newest event the
-// decision was taken on, so that a late write of an older one is refused.
-func (a *Agent) route(ctx context.Context, app deploy.App, spec events.Spec, live map[string][]engine.Instance) error {
-	r := ingress.AppRoutes{
-		App: string(app.ID), Name: app.Name, Hosts: []string{app.Name + "." + a.Domain}, State: ingress.Serving, Generation: fence(app),
-	}
+// standing is what the app's hosts answer when nothing is under way.
+func standing(app deploy.App) ingress.State {
 	switch {
 	case app.Stopped:
-		r.State = ingress.Stopped
-	case len(app.Serving) == 0 && len(live) == 0:
-		r.State = ingress.Deploying
+		return ingress.Stopped
+	case len(app.Serving) == 0:
+		return ingress.Deploying
 	}
-	for _, c := range spec.Services {
-		var backends []string
-		for _, i := range live[c.Name] {
-			backends = append(backends, i.Address)
-		}
-		if len(backends) == 0 {
-			continue
-		}
-		for _, route := range routes(c) {
-			r.Routes = append(r.Routes, ingress.Route{Path: route.Path, PreservePrefix: route.PreservePathPrefix, Backends: backends})
-		}
-	}
-	return a.Ingress.Set(ctx, r)
+	return ingress.Serving
 }
 
-// fence is the place of the newest event that a decision was taken on, as one number that only rises.
-func fence(app deploy.App) uint64 { return app.Head.Position.Epoch<<48 | app.Head.Position.Sequence }
-
-func routes(c events.Component) []events.Route {
-	if len(c.Routes) == 0 {
-		return []events.Route{{Path: "/"}}
+// servingSpec is the spec of what serves. All components serve under one: a release replaces them all.
+func servingSpec(app deploy.App) events.Spec {
+	for _, s := range app.Serving {
+		return app.Specs[s.SpecHash]
 	}
-	return c.Routes
+	return app.Spec
+}
+
+// present picks the instances that should get requests, or work: those of what serves that run. A component that has none
+// is not in the result.
+func present(app deploy.App, all []engine.Instance) map[string][]engine.Instance {
+	live := map[string][]engine.Instance{}
+	if app.Stopped {
+		return live
+	}
+	s := servingSpec(app)
+	for _, i := range all {
+		c, ok := s.Component(i.Component)
+		serving, serves := app.Serving[i.Component]
+		fits := ok && serves && i.Generation == serving.Generation && i.Index <= spec.Instances(c) &&
+			(i.Digest == serving.Target.Digest || i.Digest == "") // an engine can forget the name of an image that runs
+		if fits && i.Running() && (i.Address != "" || !s.IsService(c.Name)) {
+			live[c.Name] = append(live[c.Name], i)
+		}
+	}
+	return live
+}
+
+// lacks returns the components of what serves that have too few instances.
+func lacks(app deploy.App, live map[string][]engine.Instance) []string {
+	var names []string
+	if app.Stopped {
+		return nil
+	}
+	s := servingSpec(app)
+	for _, name := range slices.Sorted(maps.Keys(app.Serving)) {
+		if c, ok := s.Component(name); ok && len(live[name]) < spec.Instances(c) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// restore starts the instances of a component that are not there. It does not wait for a registry: it will be called again.
+func (a *Agent) restore(ctx context.Context, app deploy.App, name string) error {
+	if _, err := a.bring(ctx, app, name, app.Serving[name].Target, 0, io.Discard); err != nil {
+		return err
+	}
+	spec, s := servingSpec(app), app.Serving[name]
+	c, _ := spec.Component(name)
+	_, err := a.start(ctx, app, run{spec, c, s.Deployment, s.Generation, s.Target}, io.Discard)
+	return err
+}
+
+// retireAndFollow ends what is not live. Until that is done it keeps the routes with the live instances: the engine gives
+// one that it starts again another address.
+func (a *Agent) retireAndFollow(ctx context.Context, app deploy.App, all []engine.Instance, live map[string][]engine.Instance) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- a.retire(ctx, app, all, live)
+	}()
+	for a.wait(ctx, look) == nil {
+		all, err := a.Engine.Instances(ctx, app.ID)
+		if err != nil {
+			continue // it says so to whoever retires
+		}
+		if now := present(app, all); !sameAddresses(now, live) && a.route(ctx, app, servingSpec(app), standing(app), now) == nil {
+			live = now
+		}
+	}
+	return <-done
+}
+
+func sameAddresses(x, y map[string][]engine.Instance) bool {
+	return maps.EqualFunc(x, y, func(x, y []engine.Instance) bool { return slices.Equal(addresses(x), addresses(y)) })
 }
