@@ -4,8 +4,27 @@ import (
 	"encoding/json"
 	"net/http"
 	"syscall"
+	"testing"
 	"time"
 )
+
+// An ingress that dies is started again, with the routes it had.
+func TestTheIngressIsStartedAgain(t *testing.T) {
+	s := start(t)
+	s.quick("hello")
+	r := s.clone("hello")
+	r.hello("one")
+	r.push()
+	s.answers("hello", "one")
+	before := s.ingressPID()
+	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.answers("hello", "one")
+	if after := s.ingressPID(); after == before || after == 0 {
+		t.Errorf("the ingress is process %d, and was %d", after, before)
+	}
+}
 
 // endIngress ends the ingress that the service left running, by the pid it gives itself.
 func (s *site) endIngress() {

@@ -59,6 +59,24 @@ func (s *service) watchEngine(ctx context.Context) {
 	}
 }
 
+// watchIngress starts the ingress again when it has died: it is a child that nobody else looks after.
+func (s *service) watchIngress(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(2 * time.Second):
+		}
+		if _, err := s.ingress.Health(ctx); err == nil || ctx.Err() != nil {
+			continue
+		}
+		s.log.Warn("the ingress does not answer and is started again")
+		if err := s.ensureIngress(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("cannot start the ingress", "error", err)
+		}
+	}
+}
+
 // known lists the apps to look after: those that exist, and those that the engine still runs something of. It is
 // complete up to the position that is returned with it.
 func (s *service) known() ([]events.ID, events.Position) {

@@ -82,11 +82,15 @@ func (s *service) openEngine(ctx context.Context) error {
 
 // openIngress starts the ingress where none runs. It is a process of its own, so that requests go on when this one ends.
 func (s *service) openIngress(ctx context.Context) error {
+	s.ingress = ingress.NewClient(s.path("ingress.sock"))
+	return s.ensureIngress(ctx)
+}
+
+func (s *service) ensureIngress(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	s.ingress = ingress.NewClient(s.path("ingress.sock"))
 	return ingress.Ensure(ctx, exe, ingress.Options{
 		Listen: s.config.Ingress, Socket: s.path("ingress.sock"), State: s.path("ingress.json"), Version: version,
 	})

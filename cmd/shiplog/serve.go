@@ -189,6 +189,7 @@ func (s *service) run(ctx context.Context) error {
 	tasks.Go(func() { s.again(work, "the reactor", func() error { return s.reactor.Run(work) }) })
 	tasks.Go(func() { s.compareRemotes(work) })
 	tasks.Go(func() { s.watchEngine(work) })
+	tasks.Go(func() { s.watchIngress(work) })
 	failed := make(chan error, 4)
 	if err := s.listen(failed); err != nil {
 		return err
